@@ -1,0 +1,85 @@
+"""The JetStream streams of the contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+__all__ = [
+    "AI_CHAT_STREAM",
+    "AI_DEAD_LETTER",
+    "AI_EVENTS",
+    "AI_PIPELINE",
+    "AI_VOICE_STREAM",
+    "COMPANIONS_CHAT",
+    "COMPANIONS_LOGINS",
+    "STREAMS",
+    "StreamSpec",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """A stream as the contract fixes it.
+
+    Attributes:
+        name: The stream's name.
+        subjects: Subject patterns it captures; those of two streams never overlap.
+        max_age: How long a message is kept.
+        storage: Where it is kept.
+        description: One line for operators.
+        duplicate_window: How long `Nats-Msg-Id` is remembered.
+    """
+
+    name: str
+    subjects: tuple[str, ...]
+    max_age: timedelta
+    storage: Literal["file", "memory"]
+    description: str
+    duplicate_window: timedelta = timedelta(minutes=2)
+
+
+COMPANIONS_LOGINS = StreamSpec(
+    "COMPANIONS_LOGINS", ("ai.chat.user.*.login",), timedelta(days=7), "file", "Logins: each opens a chat session."
+)
+COMPANIONS_CHAT = StreamSpec(
+    "COMPANIONS_CHAT",
+    ("ai.chat.user.*.message", "ai.chat.user.*.greeting.*"),
+    timedelta(days=30),
+    "file",
+    "Questions in text, and greetings.",
+)
+AI_CHAT_STREAM = StreamSpec(
+    "AI_CHAT_STREAM",
+    ("ai.chat.response.stream.>",),
+    timedelta(minutes=5),
+    "memory",
+    "Answers as they are written, for clients that reconnect.",
+)
+AI_VOICE_STREAM = StreamSpec(
+    "AI_VOICE_STREAM",
+    ("ai.voice.user.*.request", "ai.voice.response.>", "ai.voice.transcription.*"),
+    timedelta(hours=1),
+    "file",
+    "Spoken questions, their answers, and transcriptions.",
+)
+AI_PIPELINE = StreamSpec(
+    "AI_PIPELINE",
+    ("ai.pipeline.trigger", "ai.pipeline.status.*"),
+    timedelta(days=30),
+    "file",
+    "Pipeline triggers and the status of runs.",
+)
+AI_EVENTS = StreamSpec("AI_EVENTS", ("ai.*.event.>",), timedelta(days=30), "file", "Domain events.")
+AI_DEAD_LETTER = StreamSpec("AI_DEAD_LETTER", ("ai.dlq.>",), timedelta(days=30), "file", "What could not be handled.")
+
+STREAMS: tuple[StreamSpec, ...] = (
+    COMPANIONS_LOGINS,
+    COMPANIONS_CHAT,
+    AI_CHAT_STREAM,
+    AI_VOICE_STREAM,
+    AI_PIPELINE,
+    AI_EVENTS,
+    AI_DEAD_LETTER,
+)

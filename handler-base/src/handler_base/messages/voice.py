@@ -1,0 +1,61 @@
+"""Messages of the voice assistant."""
+
+from __future__ import annotations
+
+import msgspec
+
+from handler_base.messages._base import Message
+from handler_base.messages.common import DocumentSource
+
+__all__ = ["VoiceRequest", "VoiceResponse", "VoiceStreamChunk"]
+
+
+class VoiceRequest(Message):
+    """A spoken question: whole audio in `audio`, or a reference to it in `audio_ref` (``bucket/name``)."""
+
+    request_id: str = ""
+    audio: bytes = b""
+    language: str = "en"
+    collection: str = ""
+    user_id: str = ""
+    session_id: str = ""
+    format: str = "wav"
+    sample_rate: int = 16000
+    premium: bool = False
+    enable_rag: bool = True
+    response_subject: str = ""
+    voice: str = ""
+    enable_streaming: bool = False
+    audio_ref: str = ""
+
+
+class VoiceResponse(Message):
+    """The final answer, written and spoken."""
+
+    request_id: str = ""
+    response: str = ""
+    audio: bytes = b""
+    transcription: str = ""
+    sources: list[DocumentSource] = msgspec.field(default_factory=list)
+    error: str = ""
+    audio_format: str = ""
+    sample_rate: int = 0
+    latency_ms: float = 0.0
+    timings_ms: dict[str, float] = msgspec.field(default_factory=dict)
+    rag_docs_used: int = 0
+    session_id: str = ""
+
+
+class VoiceStreamChunk(Message):
+    """A piece of a spoken answer; `type` is `transcription`, `text`, `audio`, `done` or `error`."""
+
+    request_id: str = ""
+    type: str = ""
+    content: str = ""
+    audio: bytes = b""
+    sequence: int = 0
+    done: bool = False
+    timestamp: int = 0
+    audio_format: str = ""
+    sample_rate: int = 0
+    error_type: str = ""
