@@ -1,0 +1,5 @@
+"""Conversation memory."""
+
+from handler_base.sessions.memory import ConversationMemory, Turn
+
+__all__ = ["ConversationMemory", "Turn"]

@@ -1,0 +1,1 @@
+"""Real servers and named fakes for the tests of every service."""
