@@ -48,6 +48,11 @@ class MetricDescription:
         """The name in Prometheus style, without the ``_total`` of counters."""
         return self.name.replace(".", "_") + _UNIT_SUFFIX.get(self.unit, "")
 
+    @property
+    def attribute_names(self) -> dict[str, str]:
+        """The names of the labels in the conventions, by their names in Prometheus."""
+        return dict(zip(_label_names(self.labels), self.labels, strict=True))
+
 
 class Family(Generic[M]):
     """A metric with labels; `of` hands out the child for a set of label values.
