@@ -158,6 +158,9 @@ class RagSettings(InferenceSettings):
     embeddings_passage_prefix: str = Field("", description="Put before a passage when it is embedded.")
     retrieval_timeout: Seconds = Field(5, description="Seconds search may take before the answer goes without it.")
     rerank_timeout: Seconds = Field(2, description="Seconds reranking may take before it is skipped.")
+    rerank_min_score: float = Field(
+        0.01, ge=0, le=1, description="Passages the reranker scores lower are taken for irrelevant and left out."
+    )
     context_token_budget: int = Field(3000, ge=64, description="Most tokens of retrieved text in the prompt.")
 
 
