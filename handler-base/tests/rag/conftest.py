@@ -1,0 +1,136 @@
+"""A Milvus Lite for the whole session, and the stores on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from handler_base.clients import HttpEndpoints, HttpPool
+from handler_base.deadline import Deadline
+from handler_base.rag import Chunk, PyMilvusStore, RestVectorStore
+from handler_base.testing.milvus import MilvusLite, MilvusRestFront, milvus_lite
+
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
+
+DIMENSION = 4
+UnitVector = Callable[[int], list[float]]
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
+    with milvus_lite(tmp_path_factory.mktemp("milvus")) as server:
+        yield server
+
+
+@pytest.fixture
+def lite_client(milvus: MilvusLite) -> Iterator[MilvusClient]:
+    """A client of its own, to do behind the stores' backs what others might."""
+    from pymilvus import MilvusClient
+
+    client = MilvusClient(milvus.uri)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+async def front(milvus: MilvusLite) -> AsyncIterator[MilvusRestFront]:
+    async with MilvusRestFront(milvus.uri) as running:
+        yield running
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[HttpPool]:
+    made = HttpPool()
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def grpc_store(milvus: MilvusLite) -> AsyncIterator[PyMilvusStore]:
+    store = PyMilvusStore(milvus.uri)
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def rest_store(front: MilvusRestFront, pool: HttpPool) -> AsyncIterator[RestVectorStore]:
+    store = RestVectorStore(HttpEndpoints("milvus", [front.url], pool=pool))
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def deadline() -> Deadline:
+    return Deadline.after(timedelta(seconds=20))
+
+
+@pytest.fixture
+def collection() -> str:
+    """The name of a collection that is not there yet."""
+    return f"c_{uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def unit() -> UnitVector:
+    """Makes the unit vector of an axis, tilted a little so that no distances are equal."""
+    return _unit
+
+
+def _unit(axis: int) -> list[float]:
+    return [1.0 if index == axis else 0.01 * index for index in range(DIMENSION)]
+
+
+@pytest.fixture(scope="session")
+def island_chunks() -> list[Chunk]:
+    """Four passages of two documents."""
+    texts = (
+        "The lighthouse keeper lights the lamp at dusk.",
+        "A ferry crosses the strait twice a day.",
+        "Bees make honey from the heather on the hill.",
+        "The archive holds ship logs of three centuries.",
+    )
+    return [
+        Chunk(
+            chunk_id=f"chunk-{number}",
+            document_id=f"document-{number // 2}",
+            text=text,
+            content_hash=f"hash-{number}",
+            title=f"Title {number // 2}",
+            source_url=f"island/{number // 2}.md",
+            position=number % 2,
+            page=number // 2,
+        )
+        for number, text in enumerate(texts)
+    ]
+
+
+async def _fill(uri: str, collection: str, chunks: list[Chunk]) -> None:
+    deadline = Deadline.after(timedelta(seconds=20))
+    store = PyMilvusStore(uri)
+    await store.open()
+    await store.create_collection(collection, DIMENSION, deadline=deadline)
+    await store.upsert(collection, chunks, [_unit(axis) for axis in range(len(chunks))], deadline=deadline)
+    await store.close()
+
+
+@pytest.fixture(scope="session")
+def shared(milvus: MilvusLite, island_chunks: list[Chunk]) -> str:
+    """A collection of ours with the four passages, that no test changes; the vector of chunk n points along axis n."""
+    asyncio.run(_fill(milvus.uri, "shared", island_chunks))
+    return "shared"
+
+
+@pytest.fixture
+async def filled(milvus: MilvusLite, island_chunks: list[Chunk], collection: str) -> str:
+    """The same as `shared`, for one test to change."""
+    await _fill(milvus.uri, collection, island_chunks)
+    return collection
