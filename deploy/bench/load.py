@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
@@ -56,7 +57,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Answer:
-    """What became of one question; times in seconds of the event loop's clock.
+    """What became of one question; times in seconds of `time.perf_counter`: uvloop's own clock is a millisecond coarse.
 
     Attributes:
         number: The number of the question.
@@ -151,7 +152,7 @@ class Load:
         """Ask as the plan says on `subject`, in JSON for a peer whose natural form that is."""
         answers: list[Answer] = []
         tickets = iter(range(plan.total))
-        started = self._loop.time()
+        started = time.perf_counter()
 
         async def caller(index: int) -> None:
             if plan.spread_start:
@@ -165,7 +166,7 @@ class Load:
                     group.create_task(caller(index))
         except TimeoutError:
             self._open.clear()
-        return Traffic(answers, self._loop.time() - started)
+        return Traffic(answers, time.perf_counter() - started)
 
     async def _ask(self, subject: str, plan: Plan, answers: list[Answer], *, json: bool) -> None:
         number = next(self._numbers)
@@ -179,7 +180,7 @@ class Load:
         )
         payload = msgspec.json.encode(request) if json else self._encode(request)
         headers = {**_HEADERS, "Content-Type": "application/json"} if json else _HEADERS
-        answer = Answer(number, self._loop.time())
+        answer = Answer(number, time.perf_counter())
         answers.append(answer)
         entry = self._open[request_id] = _Open(answer, self._loop)
         await self._client.publish(subject, payload, reply=f"{self._inbox}.{request_id}", headers=headers)
@@ -190,7 +191,7 @@ class Load:
                 await asyncio.wait([entry.end], timeout=_END_SECONDS)
         finally:
             del self._open[request_id]
-        answer.finished = self._loop.time()
+        answer.finished = time.perf_counter()
         answer.failure = self._judge(message, request, entry, plan, json=json)
 
     def _judge(self, message: Msg, request: ChatRequest, entry: _Open, plan: Plan, *, json: bool) -> str:
@@ -228,6 +229,6 @@ class Load:
                 entry.end.set_result(chunk.type)
             return
         if not entry.answer.chunks:
-            entry.answer.first = self._loop.time()
+            entry.answer.first = time.perf_counter()
         entry.answer.chunks += 1
         entry.content.append(chunk.content)

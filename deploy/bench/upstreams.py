@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+import time
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -209,7 +210,7 @@ class UpstreamProtocol(asyncio.Protocol):
         if delay <= 0:
             send()
             return
-        started = self._loop.time()
+        started = time.perf_counter()
 
         def fire() -> None:
             self._timer = None
@@ -217,7 +218,7 @@ class UpstreamProtocol(asyncio.Protocol):
             self._note_spent(request, started)
             self._next()
 
-        self._timer = self._loop.call_at(started + delay, fire)
+        self._timer = self._loop.call_later(delay, fire)
 
     def _note_spent(self, request: bytes, started: float) -> None:
         if not self._state.script.timed:
@@ -226,7 +227,7 @@ class UpstreamProtocol(asyncio.Protocol):
         questions = _QUESTION.findall(request)
         if questions:
             spent, number = self._state.tally.spent, int(questions[-1])
-            spent[number] = spent.get(number, 0.0) + self._loop.time() - started
+            spent[number] = spent.get(number, 0.0) + time.perf_counter() - started
 
     def _answer_chat(self, body: bytes) -> None:
         script = self._state.script

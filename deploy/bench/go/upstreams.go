@@ -15,6 +15,7 @@ import (
 )
 
 const (
+	model             = "bench-model"
 	defaultTopK       = 5
 	defaultRerankTopK = 3
 )
@@ -47,6 +48,16 @@ type completionResponse struct {
 	Usage *Usage `json:"usage"`
 }
 
+type embeddingRequest struct {
+	Model string   `json:"model"`
+	Input []string `json:"input"`
+}
+
+type rerankRequest struct {
+	Query string   `json:"query"`
+	Texts []string `json:"texts"`
+}
+
 type subSearch struct {
 	Data      []interface{} `json:"data"`
 	AnnsField string        `json:"annsField"`
@@ -69,7 +80,7 @@ type ranker struct {
 type upstreams struct{ llm, embeddings, reranker, milvus string }
 
 func (h *handler) embed(ctx context.Context, text string) (interface{}, error) {
-	request := map[string]interface{}{"model": "bench-model", "input": []string{text}}
+	request := embeddingRequest{Model: model, Input: []string{text}}
 	if h.rawVectors {
 		var response struct {
 			Data []struct {
@@ -132,7 +143,7 @@ func (h *handler) rerank(ctx context.Context, request *ChatRequest, hits []Docum
 	for i := range hits {
 		texts[i] = hits[i].Text
 	}
-	body := map[string]interface{}{"query": request.Message, "texts": texts}
+	body := rerankRequest{Query: request.Message, Texts: texts}
 	var scores []struct {
 		Index int     `json:"index"`
 		Score float64 `json:"score"`
@@ -158,7 +169,7 @@ func (h *handler) rerank(ctx context.Context, request *ChatRequest, hits []Docum
 }
 
 func (h *handler) complete(ctx context.Context, messages []chatMessage, answer *ChatResponse) error {
-	body := completionRequest{Model: "bench-model", Messages: messages, MaxTokens: 1024, Temperature: 0.2}
+	body := completionRequest{Model: model, Messages: messages, MaxTokens: 1024, Temperature: 0.2}
 	var response completionResponse
 	if err := h.post(ctx, h.up.llm+"/v1/chat/completions", body, &response); err != nil {
 		return err
@@ -175,7 +186,7 @@ func (h *handler) complete(ctx context.Context, messages []chatMessage, answer *
 
 func (h *handler) completeStream(ctx context.Context, request *ChatRequest, messages []chatMessage, answer *ChatResponse) error {
 	body := completionRequest{
-		Model: "bench-model", Messages: messages, MaxTokens: 1024, Temperature: 0.2,
+		Model: model, Messages: messages, MaxTokens: 1024, Temperature: 0.2,
 		Stream: true, StreamOptions: &streamOptions{IncludeUsage: true},
 	}
 	response, err := h.open(ctx, h.up.llm+"/v1/chat/completions", body)
