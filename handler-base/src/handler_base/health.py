@@ -154,10 +154,10 @@ class HealthServer:
         application.router.add_get("/health", self._answer_health)
         application.router.add_get("/ready", self._answer_ready)
         application.router.add_get("/metrics", self._answer_metrics)
-        runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port, shutdown_timeout=1).start()
+            await web.TCPSite(runner, self._host, self._port).start()
         except BaseException:
             await runner.cleanup()
             raise

@@ -133,6 +133,7 @@ class SpanExporter:
         self._retry_delay = retry_delay.total_seconds()
         self._waiting: deque[RecordingSpan] = deque()
         self._full = asyncio.Event()
+        self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -159,10 +160,12 @@ class SpanExporter:
 
     async def shutdown(self, budget: timedelta) -> None:
         """Stop, and send what waits within `budget`; the rest is dropped and counted."""
-        await _cancel(self._task)
-        self._task = None
+        self._stopping = True
+        self._full.set()
         try:
             async with asyncio.timeout(budget.total_seconds()):
+                if self._task is not None:
+                    await self._task
                 await self.flush()
         except TimeoutError:
             logger.warning("%d spans were not sent before the service stopped", len(self._waiting))
@@ -170,7 +173,7 @@ class SpanExporter:
         self._waiting.clear()
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:
             try:
                 async with asyncio.timeout(self._interval):
                     await self._full.wait()
@@ -189,12 +192,12 @@ class SpanExporter:
             if encoded:
                 await self._deliver(trace_request(self._resource, encoded), len(encoded))
         except asyncio.CancelledError:
-            # Shutdown tries again with what time is left.
+            # Counted as dropped by shutdown, whose budget has run out.
             self._waiting.extendleft(reversed(batch))
             raise
         except Exception:  # noqa: BLE001 - the exporter outlives whatever is wrong with one batch
             metrics.SWALLOWED_ERRORS.of("span_exporter").inc()
-            self._drop("encoding", len(batch))
+            self._drop("internal", len(batch))
 
     async def _encode(self, batch: list[RecordingSpan]) -> list[bytes]:
         encoded: list[bytes] = []

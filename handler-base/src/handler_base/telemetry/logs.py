@@ -14,6 +14,7 @@ import msgspec
 from pydantic import SecretStr
 
 from handler_base.config import Settings
+from handler_base.telemetry import metrics
 from handler_base.telemetry.spans import CURRENT_SPAN
 
 __all__ = ["JsonFormatter", "Redactor", "TextFormatter", "configure_logging"]
@@ -142,7 +143,7 @@ def configure_logging(settings: Settings, service: str) -> None:
         service: Name of the service.
     """
     redact = Redactor.of(settings)
-    handler = _FleetHandler(sys.stderr)
+    handler = _FleetHandler()
     handler.setFormatter(JsonFormatter(service, redact) if settings.log_format == "json" else TextFormatter(redact))
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, _FleetHandler)]:
@@ -153,8 +154,15 @@ def configure_logging(settings: Settings, service: str) -> None:
         logging.getLogger(name).setLevel(max(level, root.level))
 
 
-class _FleetHandler(logging.StreamHandler):  # type: ignore[type-arg]  # it is not subscriptable at run time
-    """Tells our handler from those of others, such as a test runner's."""
+class _FleetHandler(logging.Handler):
+    """Writes to what is standard error at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(f"{self.format(record)}\n")
+        except Exception:  # noqa: BLE001 - a line that cannot be written must not end the work it tells of
+            metrics.SWALLOWED_ERRORS.of("logging").inc()
+            self.handleError(record)
 
 
 def _timestamp(record: logging.LogRecord) -> str:
