@@ -1,0 +1,33 @@
+"""NATS for services: a connection that heals, durable work by credit, streams, dead letters, discovery."""
+
+from __future__ import annotations
+
+from handler_base.nats_client import headers
+from handler_base.nats_client._wire import MessageCallback, Msg
+from handler_base.nats_client.connection import NatsConnection
+from handler_base.nats_client.consumer import PullConsumer
+from handler_base.nats_client.consumer_setup import ConsumerSpec, ensure_consumer
+from handler_base.nats_client.delivery import Delivery
+from handler_base.nats_client.jetstream_api import JetStreamApi
+from handler_base.nats_client.options import ConnectionOptions, options_from_settings
+from handler_base.nats_client.policy import FailurePolicy
+from handler_base.nats_client.publishing import ApiError, PublishAck
+from handler_base.nats_client.subscription import Subscription
+
+__all__ = [
+    "ApiError",
+    "ConnectionOptions",
+    "ConsumerSpec",
+    "Delivery",
+    "FailurePolicy",
+    "JetStreamApi",
+    "MessageCallback",
+    "Msg",
+    "NatsConnection",
+    "PublishAck",
+    "PullConsumer",
+    "Subscription",
+    "ensure_consumer",
+    "headers",
+    "options_from_settings",
+]

@@ -1,0 +1,175 @@
+"""The deliveries that are being worked on: kept alive, recognised when they come again, given up when lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from handler_base.errors import FleetError
+from handler_base.nats_client._wire import Msg
+from handler_base.nats_client.connection import NatsConnection
+from handler_base.nats_client.delivery import ACK, IN_PROGRESS, Delivery, nak_payload
+from handler_base.telemetry import metrics
+
+__all__ = ["InFlight"]
+
+log = logging.getLogger(__name__)
+
+_REMEMBERED: Final = 4096
+"""Settled messages that are surely remembered; twice as many at most."""
+
+
+class InFlight:
+    """Holds a consumer's unsettled deliveries.
+
+    Args:
+        connection: Where acknowledgements go.
+        stream: Name of the stream; for metrics.
+        consumer: Name of the consumer; for metrics.
+        on_settled: Called when a slot became free.
+
+    Attributes:
+        ack_wait: Seconds the server waits for a sign of life.
+    """
+
+    def __init__(self, connection: NatsConnection, stream: str, consumer: str, on_settled: Callable[[], None]) -> None:
+        self._connection = connection
+        self._on_settled = on_settled
+        self._deliveries: dict[tuple[str, str], Delivery] = {}
+        self._finished: set[tuple[str, str]] = set()
+        self._finished_before: set[tuple[str, str]] = set()
+        self._beating: asyncio.Task[None] | None = None
+        self._idle: asyncio.Future[None] | None = None
+        self._redeliveries = metrics.REDELIVERIES.of(stream, consumer)
+        self._heartbeats = metrics.HEARTBEATS_SENT.of(stream, consumer)
+        self._lost = metrics.OWNERSHIP_LOST.of(stream, consumer)
+        self.ack_wait = 30.0
+
+    def __len__(self) -> int:
+        return len(self._deliveries)
+
+    def take(self, msg: Msg) -> Delivery | None:
+        """Return a delivery to work on; None when the message is being worked on here, or was finished here."""
+        delivery = Delivery(msg, self)
+        key = delivery.key
+        if delivery.attempt > 1:
+            self._redeliveries.inc()
+            running = self._deliveries.get(key)
+            if running is not None:
+                running.adopt(msg)
+                return None
+            if key in self._finished or key in self._finished_before:
+                # The first acknowledgement got lost with its link.
+                self._send(msg.reply, ACK)
+                return None
+        self._deliveries[key] = delivery
+        return delivery
+
+    def settle(self, delivery: Delivery, payload: bytes, *, finished: bool) -> None:
+        """Send the acknowledgement, and free the slot."""
+        if delivery.settled:
+            return
+        delivery.settled = True
+        key = delivery.key
+        del self._deliveries[key]
+        if finished:
+            self._remember(key)
+        self._send(delivery.reply, payload)
+        self._free()
+
+    def hand_back(self, delay: timedelta) -> int:
+        """Give back everything that is not settled, to be delivered again after `delay`; return how much it was."""
+        left = list(self._deliveries.values())
+        for delivery in left:
+            self.settle(delivery, nak_payload(delay), finished=False)
+        return len(left)
+
+    def forget_finished(self) -> None:
+        """Start anew, after the stream itself was made anew."""
+        self._finished.clear()
+        self._finished_before.clear()
+
+    def start(self) -> None:
+        """Begin to send signs of life, every third of `ack_wait`."""
+        self._beating = asyncio.create_task(self._beat_regularly(), name="delivery-heartbeats")
+
+    def stop(self) -> None:
+        """Send no more signs of life."""
+        if self._beating is not None:
+            self._beating.cancel()
+            self._beating = None
+
+    async def wait_idle(self, timeout: float) -> bool:
+        """Wait until everything is settled; False when `timeout` seconds were not enough."""
+        if self._deliveries:
+            if self._idle is None:
+                self._idle = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._idle}, timeout=timeout)
+        return not self._deliveries
+
+    async def beat(self) -> None:
+        """Send a sign of life for whatever was not held anew of late."""
+        if not self._connection.is_connected:
+            return
+        now = time.monotonic()
+        interval = self.ack_wait / 3
+        due = [delivery for delivery in self._deliveries.values() if now - delivery.held_since >= interval / 2]
+        if not due:
+            return
+        for delivery in due:
+            self._send(delivery.reply, IN_PROGRESS)
+        self._heartbeats.inc(len(due))
+        try:
+            # Only what the server has read counts: a half-open link takes everything and delivers nothing.
+            await self._connection.flush(timeout=timedelta(seconds=interval))
+        except FleetError:
+            return
+        for delivery in due:
+            delivery.held_since = max(delivery.held_since, now)
+
+    async def _beat_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self.ack_wait / 3)
+            self._give_up_lost()
+            await self.beat()
+
+    def _give_up_lost(self) -> None:
+        oldest = time.monotonic() - self.ack_wait
+        lost = [delivery for delivery in self._deliveries.values() if delivery.held_since < oldest]
+        for delivery in lost:
+            del self._deliveries[delivery.key]
+            self._lost.inc()
+            log.warning(
+                "a delivery was lost", extra={"subject": delivery.subject, "sequence": delivery.stream_sequence}
+            )
+            try:
+                delivery.lose()
+            except Exception:
+                metrics.SWALLOWED_ERRORS.of("on_lost").inc()
+                log.exception("on_lost failed")
+        if lost:
+            self._free()
+
+    def _remember(self, key: tuple[str, str]) -> None:
+        self._finished.add(key)
+        if len(self._finished) >= _REMEMBERED:
+            self._finished_before = self._finished
+            self._finished = set()
+
+    def _free(self) -> None:
+        if self._idle is not None and not self._deliveries:
+            if not self._idle.done():
+                self._idle.set_result(None)
+            self._idle = None
+        self._on_settled()
+
+    def _send(self, reply: str, payload: bytes) -> None:
+        try:
+            self._connection.send(reply, payload)
+        except FleetError:
+            # Without a link and with a full buffer: the server delivers the message again after ack_wait.
+            metrics.SWALLOWED_ERRORS.of("acknowledgement").inc()

@@ -1,0 +1,53 @@
+"""Interest in a subject that outlives the link it was made on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+from handler_base.nats_client._wire import MessageCallback, WireClient
+
+__all__ = ["Subscription"]
+
+
+class Subscription:
+    """Interest in a subject, kept across links.
+
+    Attributes:
+        subject: The subject or pattern.
+        queue: The queue group, or empty.
+    """
+
+    __slots__ = ("_callback", "_client", "_discard", "_sid", "queue", "subject")
+
+    def __init__(
+        self, subject: str, queue: str, callback: MessageCallback, *, discard: Callable[[Subscription], bool]
+    ) -> None:
+        self.subject = subject
+        self.queue = queue
+        self._discard = discard
+        self._callback = callback
+        self._client: WireClient | None = None
+        self._sid = 0
+
+    def attach(self, client: WireClient) -> None:
+        """Subscribe on a new link."""
+        self._client = client
+        self._sid = client.listen(self.subject, self.queue, self._callback)
+
+    def stop(self) -> None:
+        """Ask the server for no more, on this link or a later one; what is under way still comes."""
+        if self._discard(self) and self._client is not None:
+            self._client.stop_listening(self._sid)
+
+    async def unsubscribe(self, *, timeout: timedelta = timedelta(seconds=5)) -> None:
+        """End the subscription; when this returns, the last message was handed over."""
+        self.stop()
+        client, self._client = self._client, None
+        if client is None:
+            return
+        pong = client.ping() if client.is_connected else None
+        if pong is not None:
+            await asyncio.wait({pong}, timeout=timeout.total_seconds())
+        client.forget(self._sid)
