@@ -14,8 +14,8 @@ from deploy.bench.process import Worker
 __all__ = ["Contestant", "Outcome", "interleave"]
 
 _SETTLE_STEP = 0.1
-_SETTLE_LEAST = 1.0
-_SETTLE_MOST = 3.0
+_SETTLE_LEAST = 2.2  # longer than our span exporter waits for a batch to fill
+_SETTLE_MOST = 5.0
 
 
 @dataclass(frozen=True, slots=True)
