@@ -274,6 +274,16 @@ async def test_a_url_that_is_none_costs_spans_only(counted: Counted) -> None:
     await sender.close()
 
 
+async def test_a_large_batch_is_sent_as_well(receiver: OtlpReceiver, sender: OtlpSender) -> None:
+    exporter = SpanExporter(sender, RESOURCE)
+    install(Tracer(exporter.submit))
+    for _ in range(256):
+        start_span("large", attributes={"text": "x" * MAX_TEXT, "more": "y" * MAX_TEXT}).end()
+    await exporter.flush()
+    assert len(receiver.requests[0].body) > 2_000_000
+    assert len(names_sent(receiver)) == 256
+
+
 async def test_headers_are_sent(receiver: OtlpReceiver, exporter: SpanExporter) -> None:
     make_spans(1)
     await exporter.flush()

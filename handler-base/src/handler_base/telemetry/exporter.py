@@ -6,6 +6,7 @@ A receiver that is slow or away costs spans, which are counted, and never an ans
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ logger: Final = logging.getLogger(__name__)
 
 _RETRYABLE: Final = frozenset({429, 502, 503, 504})
 _MAX_ANSWER: Final = 64 * 1024
+_LARGE_BODY: Final = 1024 * 1024
 _SLICE: Final = 64
 """Spans encoded before the event loop gets a turn."""
 
@@ -68,7 +70,9 @@ class OtlpSender:
         """Post one body; returns what became of it and the receiver's answer. Raises nothing."""
         try:
             session = self._open()
-            async with session.post(self._endpoint + path, data=body, allow_redirects=False) as response:
+            # The client warns of large bodies given as bytes, and hands a file out in pieces.
+            data = body if len(body) < _LARGE_BODY else io.BytesIO(body)
+            async with session.post(self._endpoint + path, data=data, allow_redirects=False) as response:
                 answer = await response.content.read(_MAX_ANSWER)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -120,7 +124,7 @@ class SpanExporter:
         sender: OtlpSender,
         resource: Resource,
         *,
-        batch_size: int = 512,
+        batch_size: int = 256,
         queue_size: int = 8192,
         interval: timedelta = timedelta(seconds=2),
         retry_delay: timedelta = timedelta(seconds=1),
@@ -265,7 +269,7 @@ class MetricsPusher:
 
     async def _push(self) -> None:
         try:
-            result, _ = await self._sender.send("/v1/metrics", self._encode())
+            result, _ = await self._sender.send("/v1/metrics", await asyncio.to_thread(self._encode))
         except Exception:  # noqa: BLE001 - a metric that cannot be encoded must not end the pushes
             metrics.SWALLOWED_ERRORS.of("metrics_pusher").inc()
             result = SendResult.REFUSED
