@@ -7,18 +7,24 @@ from handler_base.nats_client._wire import MessageCallback, Msg
 from handler_base.nats_client.connection import NatsConnection
 from handler_base.nats_client.consumer import PullConsumer
 from handler_base.nats_client.consumer_setup import ConsumerSpec, ensure_consumer
+from handler_base.nats_client.dead_letters import DeadLetter, DeadLetters
 from handler_base.nats_client.delivery import Delivery
 from handler_base.nats_client.jetstream_api import JetStreamApi
 from handler_base.nats_client.options import ConnectionOptions, options_from_settings
 from handler_base.nats_client.policy import FailurePolicy
 from handler_base.nats_client.publishing import ApiError, PublishAck
+from handler_base.nats_client.service import EndpointStats, ServiceResponder, discover
+from handler_base.nats_client.streams import StreamManager
 from handler_base.nats_client.subscription import Subscription
 
 __all__ = [
     "ApiError",
     "ConnectionOptions",
     "ConsumerSpec",
+    "DeadLetter",
+    "DeadLetters",
     "Delivery",
+    "EndpointStats",
     "FailurePolicy",
     "JetStreamApi",
     "MessageCallback",
@@ -26,7 +32,10 @@ __all__ = [
     "NatsConnection",
     "PublishAck",
     "PullConsumer",
+    "ServiceResponder",
+    "StreamManager",
     "Subscription",
+    "discover",
     "ensure_consumer",
     "headers",
     "options_from_settings",

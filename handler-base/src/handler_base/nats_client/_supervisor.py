@@ -63,6 +63,7 @@ class Supervisor:
     Attributes:
         established: Whether a server answers on the link.
         server_version: Of the last server.
+        cluster: Name of its cluster, or empty.
         connected_url: Of the server, without credentials; empty while there is none.
         round_trip: Of the last ping.
         reconnects: Links made after the first.
@@ -80,6 +81,7 @@ class Supervisor:
         self._first: asyncio.Future[None] | None = None
         self.established = False
         self.server_version = ""
+        self.cluster = ""
         self.connected_url = ""
         self.round_trip: timedelta | None = None
         self.reconnects = 0
@@ -241,6 +243,7 @@ class Supervisor:
     def _note_established(self, client: WireClient, server: str) -> None:
         self._servers += [url for url in _announced(server, client.known_servers) if url not in self._servers]
         self.connected_url = _without_credentials(server)
+        self.cluster = client.cluster
         self.established = True
         again = self._first is not None and self._first.done()
         if again:

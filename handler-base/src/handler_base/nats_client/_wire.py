@@ -90,6 +90,11 @@ class WireClient(Client):
         return str(self._server_info.get("version", ""))
 
     @property
+    def cluster(self) -> str:
+        """Name of the cluster, or empty for a server that is alone."""
+        return str(self._server_info.get("cluster") or "")
+
+    @property
     def known_servers(self) -> list[str]:
         """Addresses the rest of the cluster announced, as ``host:port``."""
         return [str(url) for url in self._server_info.get("connect_urls") or ()]

@@ -96,6 +96,11 @@ class NatsConnection:
         return self._supervisor.server_version
 
     @property
+    def is_clustered(self) -> bool:
+        """Whether the server is part of a cluster."""
+        return bool(self._supervisor.cluster)
+
+    @property
     def connected_url(self) -> str:
         """Address of the server without credentials, or empty while there is none."""
         return self._supervisor.connected_url
@@ -128,7 +133,7 @@ class NatsConnection:
             await self.close()
             raise
 
-    async def close(self, *, budget: timedelta = timedelta(seconds=5)) -> None:
+    async def close(self, budget: timedelta = timedelta(seconds=5)) -> None:
         """Send what is in line, for `budget` at most, then let go."""
         if self._closed:
             return

@@ -47,7 +47,7 @@ class PullConsumer:
         idle_heartbeat: Between the server's signs of life while nothing comes.
 
     Attributes:
-        problem: Why nothing can be pulled; empty while all is well.
+        trouble: Why nothing can be pulled; empty while all is well.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class PullConsumer:
         self._api = JetStreamApi(connection)
         self._in_flight = InFlight(connection, spec.stream, spec.durable, self._pull_soon)
         self._ledger = PullLedger()
-        self._trouble = Backoff(0.05, 10.0)
+        self._backoff = Backoff(0.05, 10.0)
         self._inbox = ""
         self._subscription: Subscription | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,7 +88,7 @@ class PullConsumer:
         self._last_sequence = 0
         self._end_reconnect: Callable[[], None] | None = None
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{spec.stream}.{spec.durable}"
-        self.problem = "not started"
+        self.trouble = "not started"
 
     @property
     def spec(self) -> ConsumerSpec:
@@ -98,7 +98,7 @@ class PullConsumer:
     @property
     def healthy(self) -> bool:
         """Whether the consumer exists and is being pulled from."""
-        return not self.problem and self._pulling and self._connection.is_connected
+        return not self.trouble and self._pulling and self._connection.is_connected
 
     @property
     def in_flight(self) -> int:
@@ -126,9 +126,9 @@ class PullConsumer:
         try:
             self._note(await ensure_consumer(self._api, self._spec, create=self._create))
         except FleetError as error:
-            self.problem = error.message
+            self.trouble = error.message
             raise
-        self.problem = ""
+        self.trouble = ""
         self._pulling = True
         self._end_reconnect = self._connection.on_reconnect(self._on_reconnect)
         self._in_flight.start()
@@ -142,7 +142,7 @@ class PullConsumer:
             task.cancel()
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
-            await subscription.unsubscribe(timeout=timeout)
+            await subscription.drain(timeout=timeout)
         self._ledger.clear()
 
     async def wait_idle(self, timeout: timedelta) -> bool:
@@ -174,7 +174,7 @@ class PullConsumer:
     def _on_reconnect(self) -> None:
         self._run(self._in_flight.beat())
         if self._repairing:
-            self._trouble.reset()
+            self._backoff.reset()
             self._retry_now.set()
         elif self._pulling:
             self._pull_anew()
@@ -183,7 +183,7 @@ class PullConsumer:
         """Leave all open pulls behind, by leaving the inbox they answer to, and pull."""
         old = self._subscription
         if old is not None:
-            self._run(old.unsubscribe())
+            self._run(old.drain())
         self._ledger.clear()
         self._inbox = self._connection.new_inbox()
         self._subscription = self._connection.listen(f"{self._inbox}.*", self._on_message)
@@ -238,8 +238,8 @@ class PullConsumer:
             self._on_status(msg)
             return
         self._ledger.received()
-        if self._trouble.failures:
-            self._trouble.reset()
+        if self._backoff.failures:
+            self._backoff.reset()
         delivery = self._in_flight.take(msg)
         if delivery is None:
             self._pull_soon()
@@ -256,12 +256,12 @@ class PullConsumer:
         if not self._ledger.knows(token):
             return
         if verdict is Verdict.HEARTBEAT:
-            self._trouble.reset()
+            self._backoff.reset()
             self._last_sequence = max(self._last_sequence, last_stream_sequence(msg.headers) or 0)
             return
         self._ledger.closed(token, messages_left(msg.headers))
         if verdict is Verdict.ENDED:
-            self._trouble.reset()
+            self._backoff.reset()
             self._pull_soon()
             return
         log.warning(
@@ -271,13 +271,13 @@ class PullConsumer:
         if verdict is Verdict.GONE:
             self._repair_soon(msg.description or "nobody serves the consumer")
         else:
-            self._not_before = time.monotonic() + self._trouble.pause()
+            self._not_before = time.monotonic() + self._backoff.pause()
             self._pull_soon()
 
     def _repair_soon(self, problem: str) -> None:
         if not self._repairing and self._pulling:
             self._repairing = True
-            self.problem = f"Consumer {self._spec.durable} of {self._spec.stream}: {problem.lower()}."
+            self.trouble = f"Consumer {self._spec.durable} of {self._spec.stream}: {problem.lower()}."
             self._run(self._repair())
 
     async def _repair(self) -> None:
@@ -290,17 +290,17 @@ class PullConsumer:
                     await self._ensure_again()
                     break
                 except FleetError as error:
-                    self.problem = error.message
+                    self.trouble = error.message
                     log.warning("a consumer cannot be pulled from", extra={"problem": error.message})
         finally:
             self._repairing = False
-        self.problem = ""
+        self.trouble = ""
         self._pull_anew()
 
     async def _wait_to_retry(self) -> None:
         self._retry_now.clear()
         try:
-            async with asyncio.timeout(self._trouble.pause()):
+            async with asyncio.timeout(self._backoff.pause()):
                 await self._retry_now.wait()
         except TimeoutError:
             return

@@ -19,6 +19,7 @@ _TERM: Final = b"+TERM"
 # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>; the later form has domain and
 # account between the prefix and the stream, and a random token at the end.
 _SHORT_FORM: Final = 9
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Settler(Protocol):
@@ -97,7 +98,7 @@ class Delivery:
     @property
     def published_at(self) -> datetime:
         """When the stream stored the message."""
-        return datetime.fromtimestamp(int(self._tokens[self._at + 5]) / 1e9, UTC)
+        return _EPOCH + timedelta(microseconds=int(self._tokens[self._at + 5]) // 1000)
 
     @property
     def behind(self) -> int:

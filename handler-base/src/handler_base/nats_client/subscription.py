@@ -36,18 +36,24 @@ class Subscription:
         self._client = client
         self._sid = client.listen(self.subject, self.queue, self._callback)
 
-    def stop(self) -> None:
-        """Ask the server for no more, on this link or a later one; what is under way still comes."""
-        if self._discard(self) and self._client is not None:
-            self._client.stop_listening(self._sid)
-
-    async def unsubscribe(self, *, timeout: timedelta = timedelta(seconds=5)) -> None:
-        """End the subscription; when this returns, the last message was handed over."""
-        self.stop()
-        client, self._client = self._client, None
+    async def drain(self, *, timeout: timedelta = timedelta(seconds=5)) -> None:
+        """End the subscription; when this returns, the last message that was under way was handed over."""
+        client = self._end()
         if client is None:
             return
-        pong = client.ping() if client.is_connected else None
-        if pong is not None:
-            await asyncio.wait({pong}, timeout=timeout.total_seconds())
+        await asyncio.wait({client.ping()}, timeout=timeout.total_seconds())
         client.forget(self._sid)
+
+    async def unsubscribe(self) -> None:
+        """End the subscription, and drop what is under way."""
+        client = self._end()
+        if client is not None:
+            client.forget(self._sid)
+
+    def _end(self) -> WireClient | None:
+        """Ask the server for no more; return the link on which messages may be under way."""
+        client, self._client = self._client, None
+        if not self._discard(self) or client is None or not client.is_connected:
+            return None
+        client.stop_listening(self._sid)
+        return client
