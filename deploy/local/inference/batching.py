@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
-from handler_base.errors import OverloadedError
 
 from deploy.local.inference.encoder import DIMENSION, SentenceEncoder
 from deploy.local.inference.weights import Matrix
+from handler_base.errors import OverloadedError
 
 __all__ = ["Embedded", "EmbeddingBatcher"]
 

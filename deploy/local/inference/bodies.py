@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
+
 from handler_base.errors import InvalidRequestError, PayloadTooLargeError
 
 __all__ = ["boolean", "integer", "read_object", "string", "strings"]

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import web
-from handler_base.errors import InvalidRequestError
 
 from deploy.local.inference.bodies import boolean, integer, read_object
 from deploy.local.inference.conversation import Message, read_messages, understand
 from deploy.local.inference.extractive import ExtractiveModel
+from handler_base.errors import InvalidRequestError
 
 __all__ = ["CHAT_MODEL", "FINGERPRINT", "ChatRoutes"]
 
@@ -70,7 +70,7 @@ class ChatRoutes:
             raise InvalidRequestError("`stream_options` must be an object.")
         with_usage = boolean(options, "include_usage", default=False)
         limit = integer(body, "max_completion_tokens", default=integer(body, "max_tokens", default=1 << 20))
-        answer = await self._model.answer(understand(messages))
+        answer = await self._model.answer(await asyncio.to_thread(understand, messages))
         completion = await asyncio.to_thread(self._complete, messages, answer, limit)
         if streamed:
             return await self._stream(request, completion, with_usage=with_usage)

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 from aiohttp import web
-from handler_base.errors import InvalidRequestError
 
 from deploy.local.inference.batching import Embedded, EmbeddingBatcher
 from deploy.local.inference.bodies import boolean, read_object, strings
 from deploy.local.inference.encoder import DIMENSION
 from deploy.local.inference.weights import Matrix
+from handler_base.errors import InvalidRequestError
 
 __all__ = ["EMBEDDING_MODEL", "EmbeddingRoutes"]
 

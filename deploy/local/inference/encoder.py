@@ -22,6 +22,9 @@ DIMENSION: Final = 384
 MAX_TOKENS: Final = 256
 """Longest text the model was trained for, with its two marker tokens; the rest of a longer text is cut off."""
 
+_MAX_CHARACTERS: Final = 65_536
+"""What is read of a text at all; 256 tokens of any prose are shorter."""
+
 _HEADS: Final = 12
 _HEAD_SIZE: Final = DIMENSION // _HEADS
 _EPSILON: Final = np.float32(1e-12)
@@ -159,7 +162,9 @@ class SentenceEncoder:
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text, cut to `max_tokens` with both marker tokens kept."""
-        ids: list[list[int]] = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        ids: list[list[int]] = [
+            encoding.ids for encoding in self._tokenizer.encode_batch_fast([text[:_MAX_CHARACTERS] for text in texts])
+        ]
         return [row if len(row) <= self.max_tokens else [*row[: self.max_tokens - 1], row[-1]] for row in ids]
 
     def count_tokens(self, text: str) -> int:

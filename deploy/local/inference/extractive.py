@@ -64,6 +64,7 @@ _UNNAMED_PENALTY: Final = 0.25
 _THRESHOLD: Final = 0.42
 _COMPANION: Final = 0.86
 _MOST_SENTENCES: Final = 3
+_MOST_CANDIDATES: Final = 1000
 _SAME: Final = 0.93
 _SHORT_QUESTION: Final = 4
 
@@ -96,7 +97,8 @@ class ExtractiveModel:
             return ABOUT
         candidates = [item for rank, source in enumerate(conversation.sources) for item in _candidates(source, rank)]
         if not candidates:
-            return NOT_ANSWERED if conversation.sources else _NO_SOURCES
+            return NOT_ANSWERED if conversation.searched else _NO_SOURCES
+        candidates = candidates[:_MOST_CANDIDATES]
         question = resolve(conversation.question, conversation.past_questions)
         embedded = await self._batcher.embed([question, *(item.sentence for item in candidates)])
         return await asyncio.to_thread(self._choose, question, candidates, embedded.vectors)

@@ -6,10 +6,10 @@ import uuid
 from typing import Any, Final
 
 from aiohttp import web
-from handler_base.errors import InvalidRequestError
 
 from deploy.local.inference.bodies import boolean, integer, read_object, string, strings
 from deploy.local.inference.reranker import Reranker
+from handler_base.errors import InvalidRequestError
 
 __all__ = ["RERANK_MODEL", "RerankRoutes"]
 

@@ -32,6 +32,8 @@ _PHRASE: Final = 1.0
 _OFFSET: Final = -6.0
 _LONGEST_PHRASE: Final = 4
 _MAX_SENTENCES: Final = 64
+_MOST_QUESTION_TERMS: Final = 64
+_MOST_TERMS: Final = 2000
 
 
 class Reranker:
@@ -59,7 +61,7 @@ class Reranker:
     def _combine(
         self, question: str, texts: Sequence[str], split: Sequence[Sequence[str]], vectors: Matrix
     ) -> list[float]:
-        wanted = terms(question)
+        wanted = terms(question)[:_MOST_QUESTION_TERMS]
         scores: list[float] = []
         first = 1
         for text, sentences in zip(texts, split, strict=True):
@@ -67,7 +69,7 @@ class Reranker:
             first += len(sentences)
             mean = rows.sum(axis=0)
             whole = float(mean @ vectors[0] / max(np.linalg.norm(mean), 1e-9))
-            found = terms(text)
+            found = terms(text)[:_MOST_TERMS]
             phrase = min(phrase_length(wanted, found), _LONGEST_PHRASE) - 1
             scores.append(
                 _BEST_SENTENCE * float((rows @ vectors[0]).max())

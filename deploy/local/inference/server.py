@@ -9,7 +9,6 @@ from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from handler_base.errors import FleetError, InternalError
 
 from deploy.local.inference.batching import EmbeddingBatcher
 from deploy.local.inference.chat import CHAT_MODEL, FINGERPRINT, ChatRoutes
@@ -19,6 +18,7 @@ from deploy.local.inference.extractive import ABOUT, ExtractiveModel
 from deploy.local.inference.rerank import RERANK_MODEL, RerankRoutes
 from deploy.local.inference.reranker import Reranker
 from deploy.local.inference.terms import Lexicon
+from handler_base.errors import FleetError, InternalError
 
 __all__ = ["ServerOptions", "build_app"]
 
