@@ -1,0 +1,45 @@
+"""Clients of the inference servers, on one pool of HTTP connections.
+
+    pool = HttpPool()
+    llm = llm_client(settings, pool)
+    async for delta in llm.stream([ChatMessage("user", "Hello")], deadline=Deadline.after(timedelta(seconds=30))):
+        print(delta.text, end="")
+
+Each client speaks the interfaces of its kind of server and finds out which one it has before it. All of them raise
+only the errors of `handler_base.errors`.
+"""
+
+from __future__ import annotations
+
+from handler_base.clients.audio import SpeechAudio, SpeechChunk
+from handler_base.clients.chat import ChatMessage, Completion, Delta, Usage
+from handler_base.clients.embeddings import EmbeddingsClient, RawVector
+from handler_base.clients.endpoint import StreamTimeouts
+from handler_base.clients.factories import embeddings_client, llm_client, reranker_client, tts_client
+from handler_base.clients.http import HttpEndpoints, HttpPool
+from handler_base.clients.llm import LLMClient
+from handler_base.clients.reranker import RerankerClient
+from handler_base.clients.retry import RetryOptions
+from handler_base.clients.tts import TTSClient
+
+__all__ = [
+    "ChatMessage",
+    "Completion",
+    "Delta",
+    "EmbeddingsClient",
+    "HttpEndpoints",
+    "HttpPool",
+    "LLMClient",
+    "RawVector",
+    "RerankerClient",
+    "RetryOptions",
+    "SpeechAudio",
+    "SpeechChunk",
+    "StreamTimeouts",
+    "TTSClient",
+    "Usage",
+    "embeddings_client",
+    "llm_client",
+    "reranker_client",
+    "tts_client",
+]
