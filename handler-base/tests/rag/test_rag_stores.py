@@ -154,6 +154,7 @@ async def test_a_deadline_that_passed_costs_no_call(store: VectorStore, unit: Un
 
 
 async def test_a_collection_made_again_with_another_dimension_is_noticed(
+    *,
     store: VectorStore,
     unit: UnitVector,
     filled: str,

@@ -5,7 +5,19 @@ Nothing here loads pymilvus, grpc, pandas or numpy before a `PyMilvusStore` is u
 
 from __future__ import annotations
 
+from handler_base.rag.chunking import Chunker, Passage
 from handler_base.rag.citations import CitationFilter, CitedAnswer, citations
+from handler_base.rag.documents import SourceDocument
+from handler_base.rag.ingestion import (
+    Failure,
+    IngestOptions,
+    Ingestor,
+    IngestProgress,
+    IngestReport,
+    Outcome,
+    chunks_of,
+)
+from handler_base.rag.loaders import load_file
 from handler_base.rag.milvus_grpc import PyMilvusStore
 from handler_base.rag.milvus_rest import RestVectorStore
 from handler_base.rag.prompt import HistoryTurn, Prompt, PromptBudgets, build_prompt
@@ -16,12 +28,20 @@ from handler_base.rag.tokens import TokenCounter, estimate_tokens, truncate_toke
 
 __all__ = [
     "Chunk",
+    "Chunker",
     "CitationFilter",
     "CitedAnswer",
     "CollectionInfo",
+    "Failure",
     "Grounding",
     "HistoryTurn",
     "Hit",
+    "IngestOptions",
+    "IngestProgress",
+    "IngestReport",
+    "Ingestor",
+    "Outcome",
+    "Passage",
     "Prompt",
     "PromptBudgets",
     "PyMilvusStore",
@@ -29,13 +49,16 @@ __all__ = [
     "Retrieval",
     "RetrievalOptions",
     "Retriever",
+    "SourceDocument",
     "StoredChunk",
     "TokenCounter",
     "VectorStore",
     "WritableVectorStore",
     "build_prompt",
+    "chunks_of",
     "citations",
     "estimate_tokens",
+    "load_file",
     "truncate_tokens",
     "vector_store",
     "writable_store",

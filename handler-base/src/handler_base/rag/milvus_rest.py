@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _PREFIX: Final = "/v2/vectordb/"
+_HEADERS: Final = {"Content-Type": "application/json", "Accept-Type-Allow-Int64": "true"}
 _SEARCH: Final = "entities/search"
 _HYBRID_SEARCH: Final = "entities/hybrid_search"
 _LOAD_POLL_S: Final = 0.05
@@ -110,21 +111,15 @@ class RestVectorStore:
     """The search side of a `VectorStore`, over Milvus REST v2.
 
     Args:
-        http: Where Milvus is; requests go through its breaker, retry budget and deadline.
-        token: `user:password` or an API token; empty where Milvus asks for none.
+        http: Where Milvus is, with its token as the key; requests go through its breaker, retry budget and deadline.
         database: Database of the collections.
         rank_constant: The k of reciprocal rank fusion.
     """
 
-    def __init__(
-        self, http: HttpEndpoints, *, token: str = "", database: str = "default", rank_constant: int = 60
-    ) -> None:
+    def __init__(self, http: HttpEndpoints, *, database: str = "default", rank_constant: int = 60) -> None:
         self._http = http
         self._database = database
         self._rank_constant = rank_constant
-        self._headers = {"Content-Type": "application/json", "Accept-Type-Allow-Int64": "true"}
-        if token:
-            self._headers["Authorization"] = f"Bearer {token}"
         self._layouts: dict[str, CollectionLayout] = {}
 
     @property
@@ -251,7 +246,7 @@ class RestVectorStore:
         self, path: str, body: bytes | dict[str, str], decoder: msgspec.json.Decoder[_T], deadline: Deadline
     ) -> _T:
         deadline.check()
-        headers = self._headers | {"Request-Timeout": str(math.ceil(deadline.remaining()))}
+        headers = {**_HEADERS, "Request-Timeout": str(math.ceil(deadline.remaining()))}
         data = body if isinstance(body, bytes) else _encode(body)
         payload = await self._http.post(_PREFIX + path, data, headers=headers, deadline=deadline)
         try:

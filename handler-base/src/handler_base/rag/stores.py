@@ -15,9 +15,9 @@ def vector_store(settings: RagSettings, pool: HttpPool) -> VectorStore:
     """Return the store a service searches in: REST v2, or gRPC where `MILVUS_API` says so."""
     if settings.milvus_api == "grpc":
         return writable_store(settings)
-    http = HttpEndpoints("milvus", [_url(settings)], pool=pool)
     token = settings.milvus_token.get_secret_value()
-    return RestVectorStore(http, token=token, database=settings.milvus_database)
+    http = HttpEndpoints("milvus", [_url(settings)], pool=pool, api_key=token)
+    return RestVectorStore(http, database=settings.milvus_database)
 
 
 def writable_store(settings: RagSettings) -> WritableVectorStore:
