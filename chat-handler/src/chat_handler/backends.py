@@ -1,0 +1,61 @@
+"""Everything the chat handler calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from chat_handler.settings import ChatSettings
+from handler_base.clients import HttpPool, embeddings_client, llm_client, reranker_client, tts_client
+from handler_base.rag import PromptBudgets, RetrievalOptions, Retriever, vector_store
+from handler_base.sessions import ConversationMemory
+
+__all__ = ["Backends"]
+
+
+class Backends:
+    """The clients of one process, on one pool of connections.
+
+    Args:
+        settings: Where the servers are.
+    """
+
+    def __init__(self, settings: ChatSettings) -> None:
+        self._pool = HttpPool()
+        self._embeddings = embeddings_client(settings, self._pool)
+        self._reranker = reranker_client(settings, self._pool)
+        self._store = vector_store(settings, self._pool)
+        self.llm = llm_client(settings, self._pool)
+        self.tts = tts_client(settings, self._pool)
+        self.retriever = Retriever(
+            self._embeddings, self._store, self._reranker, RetrievalOptions.from_settings(settings)
+        )
+        self.budgets = PromptBudgets.from_settings(settings, history=settings.history_token_budget)
+        self.memory = ConversationMemory(
+            settings.redis_url,
+            ttl=timedelta(seconds=settings.session_ttl),
+            most_turns=settings.history_turns,
+            timeout=timedelta(seconds=settings.memory_timeout),
+        )
+
+    async def open(self) -> None:
+        """Open what needs opening; nothing is called yet that could be away."""
+        await self._pool.open()
+        await self._store.open()
+        await self.memory.open()
+
+    async def close(self) -> None:
+        """Close in reverse order."""
+        await self.memory.close()
+        await self._store.close()
+        await self._pool.close()
+
+    def working(self) -> Mapping[str, bool]:
+        """Return which of them worked when last called."""
+        return {
+            "llm": self.llm.available,
+            "embeddings": self._embeddings.available,
+            "reranker": self._reranker.available,
+            "vector_store": self._store.available,
+            "memory": not self.memory.enabled or self.memory.available,
+        }

@@ -1,0 +1,20 @@
+"""The base of every service: declare what it answers; everything around that is done here."""
+
+from handler_base.handler.context import Context
+from handler_base.handler.endpoints import Endpoint, endpoint, endpoints_of
+from handler_base.handler.handler import Handler
+from handler_base.handler.runner import run
+from handler_base.handler.service import Service
+from handler_base.handler.streaming import StreamFormat, StreamWriter
+
+__all__ = [
+    "Context",
+    "Endpoint",
+    "Handler",
+    "Service",
+    "StreamFormat",
+    "StreamWriter",
+    "endpoint",
+    "endpoints_of",
+    "run",
+]

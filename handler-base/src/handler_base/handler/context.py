@@ -1,0 +1,70 @@
+"""What a handler method knows about the question it answers."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from handler_base.deadline import Deadline
+from handler_base.handler.question import Question
+from handler_base.handler.sender import Sender
+from handler_base.handler.streaming import StreamFormat, StreamWriter
+from handler_base.messages import Encoding, Message
+from handler_base.messages.subjects import Subject
+from handler_base.telemetry import Stages
+
+__all__ = ["Context"]
+
+T = TypeVar("T")
+
+
+class Context:
+    """One question on its way.
+
+    Attributes:
+        request_id: Its id.
+        subject: The subject it came on, with its template.
+        deadline: When the answer is due; hand it to every call.
+        encoding: What it is written in; everything sent goes out in the same.
+        attempt: 1 for the first delivery of durable work, always 1 otherwise.
+        stages: Timer of the stages; what it measured goes into the answer.
+    """
+
+    __slots__ = ("_sender", "attempt", "deadline", "encoding", "request_id", "stages", "streams", "subject")
+
+    def __init__(self, question: Question, sender: Sender, *, attempt: int = 1) -> None:
+        self.request_id = question.request_id
+        self.subject: Subject = question.subject
+        self.deadline: Deadline = question.deadline
+        self.encoding: Encoding = question.encoding
+        self.attempt = attempt
+        self.stages = Stages()
+        self.streams: list[StreamWriter[Any]] = []
+        self._sender = sender
+
+    @property
+    def streamed(self) -> bool:
+        """Whether a piece of the answer has gone out, so that it cannot be tried again unseen."""
+        return any(stream.sequence for stream in self.streams)
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes that one message to this server may have, headers included."""
+        return self._sender.max_payload
+
+    async def publish(self, subject: str, message: Message) -> None:
+        """Publish a message in the question's encoding.
+
+        Raises:
+            PayloadTooLargeError: It does not fit a message of this server.
+        """
+        await self._sender.send(subject, message, self.encoding)
+
+    def stream(self, subject: str, form: StreamFormat[T]) -> StreamWriter[T]:
+        """Open a stream of pieces; it is ended when the method returns or raises."""
+
+        async def send(message: Message) -> None:
+            await self._sender.send(subject, message, self.encoding)
+
+        writer: StreamWriter[T] = StreamWriter(send, form)
+        self.streams.append(writer)
+        return writer

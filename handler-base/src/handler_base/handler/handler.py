@@ -1,0 +1,53 @@
+"""The base class of every service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Generic, TypeVar
+
+from handler_base.config import Settings
+from handler_base.messages.streams import StreamSpec
+
+__all__ = ["Handler"]
+
+S = TypeVar("S", bound=Settings)
+
+
+class Handler(Generic[S]):
+    """Answers messages; a service is one subclass.
+
+    Methods marked with `endpoint` answer subjects. Everything around them, from the connection to the last
+    acknowledgement, is `Service`'s.
+
+        class Echo(Handler[Settings]):
+            name = "echo"
+            description = "Says what it hears."
+
+            @endpoint(core=(subjects.CHAT_REQUEST,))
+            async def echo(self, request: ChatRequest, context: Context) -> ChatResponse:
+                return ChatResponse(response=request.message)
+
+    Attributes:
+        name: Of the service: its queue group, its durable consumers, its name in `$SRV`.
+        version: Semantic version.
+        description: One line for people.
+        streams: Streams it publishes to, besides those it pulls from.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "0.1.0"
+    description: ClassVar[str] = ""
+    streams: ClassVar[tuple[StreamSpec, ...]] = ()
+
+    def __init__(self, settings: S) -> None:
+        self.settings = settings
+
+    async def open(self) -> None:
+        """Open clients and warm up; readiness waits for it. A dependency that is away must not fail it."""
+
+    async def close(self) -> None:
+        """Close what `open` opened, after the last answer went out."""
+
+    def dependencies(self) -> Mapping[str, bool]:
+        """Return which of the things it depends on work; one that does not shows as degraded."""
+        return {}

@@ -1,0 +1,90 @@
+"""Sends messages and answers, with headers made afresh."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from handler_base.errors import FleetError, PayloadTooLargeError
+from handler_base.handler.question import Question
+from handler_base.messages import Encoding, ErrorResponse, Message, encode
+from handler_base.nats_client import NatsConnection
+from handler_base.nats_client import headers as names
+from handler_base.telemetry import propagation
+
+__all__ = ["Sender"]
+
+_plain_headers: Final[dict[tuple[str, Encoding], dict[str, str]]] = {}
+
+
+def _headers(message: Message, encoding: Encoding) -> dict[str, str]:
+    """Return the headers of every message of a kind, as a copy to add to."""
+    key = (message.schema_name, encoding)
+    plain = _plain_headers.get(key)
+    if plain is None:
+        plain = _plain_headers[key] = {
+            names.CONTENT_TYPE: encoding.value,
+            names.MESSAGE_TYPE: message.schema_name,
+        }
+    return plain.copy()
+
+
+class Sender:
+    """Publishes on behalf of a handler.
+
+    Args:
+        connection: Where to.
+    """
+
+    def __init__(self, connection: NatsConnection) -> None:
+        self._connection = connection
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes that the payload and the headers of one message may have together."""
+        return self._connection.max_payload
+
+    async def send(self, subject: str, message: Message, encoding: Encoding) -> None:
+        """Publish one message.
+
+        Raises:
+            PayloadTooLargeError: It does not fit a message of this server.
+        """
+        headers = _headers(message, encoding)
+        propagation.inject(headers)
+        await self._connection.publish(subject, encode(message, encoding), headers=headers)
+
+    async def answer(self, question: Question, message: Message) -> FleetError | None:
+        """Send the final answer to the reply inbox and to the response subject.
+
+        Returns:
+            None, or why an error had to be sent in its place: it was too large for one message.
+        """
+        try:
+            await self._deliver(question, encode(message, question.encoding), _headers(message, question.encoding))
+        except PayloadTooLargeError:
+            error = PayloadTooLargeError("The answer is too large for one message.")
+            await self.answer_error(question, error)
+            return error
+        return None
+
+    async def answer_error(self, question: Question, error: FleetError) -> None:
+        """Send the error answer, in the response type the caller waits for where the question could be read."""
+        build = question.endpoint.error_answer
+        message: Message
+        if question.message is None or build is None:
+            message = ErrorResponse(message=error.message, type=error.type.value)
+        else:
+            message = build(question.message, error)
+        headers = _headers(message, question.encoding)
+        headers[names.ERROR] = error.message
+        headers[names.ERROR_CODE] = str(error.code)
+        if error.retry_after is not None:
+            headers[names.RETRY_AFTER] = f"{error.retry_after.total_seconds():.3f}"
+        await self._deliver(question, encode(message, question.encoding), headers)
+
+    async def _deliver(self, question: Question, payload: bytes, headers: dict[str, str]) -> None:
+        propagation.inject(headers)
+        if question.reply:
+            await self._connection.publish(question.reply, payload, headers=headers)
+        if question.response_subject and question.response_subject != question.reply:
+            await self._connection.publish(question.response_subject, payload, headers=headers)
