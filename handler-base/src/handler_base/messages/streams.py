@@ -71,7 +71,14 @@ AI_PIPELINE = StreamSpec(
     "file",
     "Pipeline triggers and the status of runs.",
 )
-AI_EVENTS = StreamSpec("AI_EVENTS", ("ai.*.event.>",), timedelta(days=30), "file", "Domain events.")
+AI_EVENTS = StreamSpec(
+    "AI_EVENTS",
+    # The server refuses `ai.*.event.>`: it overlaps with the `ai.dlq.>` of dead letters.
+    ("ai.chat.event.>", "ai.voice.event.>", "ai.pipeline.event.>"),
+    timedelta(days=30),
+    "file",
+    "Domain events.",
+)
 AI_DEAD_LETTER = StreamSpec("AI_DEAD_LETTER", ("ai.dlq.>",), timedelta(days=30), "file", "What could not be handled.")
 
 STREAMS: tuple[StreamSpec, ...] = (

@@ -188,13 +188,13 @@ class DeadLetters:
         """
         record = await self.show(sequence)
         payload = await self._original_payload(record)
-        headers: dict[str, HeaderValue] = dict(record.headers)
-        await self._connection.jetstream_publish(
-            record.origin.subject,
-            payload,
-            headers=headers,
-            message_id=f"replay.{self._stream}.{sequence}.{record.buried_at.timestamp():.6f}",
-        )
+        message_id = f"replay.{self._stream}.{sequence}.{record.buried_at.timestamp():.6f}"
+        subject = record.origin.subject
+        try:
+            await self._connection.jetstream_publish(subject, payload, headers=record.headers, message_id=message_id)
+        except PayloadTooLargeError:
+            # The original just fitted; better without protection against a second replay than not at all.
+            await self._connection.jetstream_publish(subject, payload, headers=record.headers)
         removed = await self._api.delete_message(self._stream, sequence)
         if isinstance(removed, ApiError) and removed.err_code != MESSAGE_NOT_FOUND:
             raise _read_error(removed)
