@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from aiohttp import web
 
 from handler_base.clients import HttpEndpoints, HttpPool
+from handler_base.config import RagSettings
 from handler_base.deadline import Deadline
 from handler_base.rag import Chunk, PyMilvusStore, RestVectorStore
 from handler_base.testing.milvus import MilvusLite, MilvusRestFront, milvus_lite
@@ -27,6 +29,11 @@ UnitVector = Callable[[int], list[float]]
 def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
     with milvus_lite(tmp_path_factory.mktemp("milvus")) as server:
         yield server
+
+
+@pytest.fixture
+def milvus_uri(milvus: MilvusLite) -> str:
+    return milvus.uri
 
 
 @pytest.fixture
@@ -135,6 +142,87 @@ async def filled(milvus: MilvusLite, island_chunks: list[Chunk], collection: str
     """The same as `shared`, for one test to change."""
     await _fill(milvus.uri, collection, island_chunks)
     return collection
+
+
+class ModelServer:
+    """Embeddings and reranking in the dialect of text-embeddings-inference, told what to do wrong.
+
+    A text is embedded along the axis of the first word of `axes` it holds; a passage scores what `scores` says for
+    the first word it holds.
+    """
+
+    def __init__(self) -> None:
+        self.axes = {"lamp": 0, "ferry": 1, "honey": 2, "logs": 3}
+        self.scores: dict[str, float] = {}
+        self.dimension = DIMENSION
+        self.broken: dict[str, int] = {}
+        self.hanging: set[str] = set()
+        self.drop_last = False
+        self.embedded: list[str] = []
+        self.url = ""
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_post("/embed", self._embed)
+        app.router.add_post("/rerank", self._rerank)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _misbehave(self, path: str) -> None:
+        if path in self.hanging:
+            await asyncio.Event().wait()
+        if self.broken.get(path, 0) > 0:
+            self.broken[path] -= 1
+            raise web.HTTPInternalServerError
+
+    async def _embed(self, request: web.Request) -> web.Response:
+        await self._misbehave("/embed")
+        inputs = (await request.json())["inputs"]
+        texts = [inputs] if isinstance(inputs, str) else inputs
+        self.embedded.extend(texts)
+        return web.json_response([self._vector(text) for text in texts])
+
+    async def _rerank(self, request: web.Request) -> web.Response:
+        await self._misbehave("/rerank")
+        texts = (await request.json())["texts"]
+        return web.json_response([{"index": index, "score": self._score(text)} for index, text in enumerate(texts)])
+
+    def _vector(self, text: str) -> list[float]:
+        axis = next((axis for word, axis in self.axes.items() if word in text), 0)
+        return [1.0 if index == axis else 0.01 * index for index in range(self.dimension)]
+
+    def _score(self, text: str) -> float:
+        return next((score for word, score in self.scores.items() if word in text), 0.5)
+
+
+@pytest.fixture
+async def model_server() -> AsyncIterator[ModelServer]:
+    server = ModelServer()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+def rag_settings(model_server: ModelServer) -> RagSettings:
+    return RagSettings(
+        embeddings_url=model_server.url,
+        embeddings_dialect="tei",
+        reranker_url=model_server.url,
+        reranker_dialect="tei",
+        retrieval_timeout=5,
+        rerank_timeout=0.3,
+        embeddings_query_prefix="query: ",
+        embeddings_passage_prefix="passage: ",
+        _env_file=None,
+    )
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -136,5 +137,5 @@ def _text(value: object) -> str:
 def _number(value: object) -> int:
     """Read an integer; Milvus may send int64 as a string."""
     if isinstance(value, (int, float)):
-        return max(0, int(value))
+        return max(0, int(value)) if math.isfinite(value) else 0
     return int(value) if isinstance(value, str) and value.isdecimal() else 0

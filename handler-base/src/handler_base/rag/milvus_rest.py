@@ -300,7 +300,8 @@ def _dimension(params: Iterable[_KeyValue]) -> int:
 
 
 def _hit(row: dict[str, Any], layout: CollectionLayout, *, by_vector_alone: bool) -> Hit:
-    distance = float(row.get("distance", 0))
+    found = row.get("distance")
+    distance = float(found) if isinstance(found, (int, float)) else 0.0
     return hit_from_row(
         row,
         layout,

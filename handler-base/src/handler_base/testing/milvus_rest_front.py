@@ -40,11 +40,12 @@ class MilvusRestFront:
         token: When given, requests need ``Authorization: Bearer <token>``.
 
     Attributes:
+        lite_uri: Milvus Lite's gRPC address.
         calls: Paths of the calls that came, after ``/v2/vectordb/``; tests read it.
     """
 
     def __init__(self, uri: str, *, port: int = 0, token: str = "") -> None:
-        self._uri = uri
+        self.lite_uri = uri
         self._port = port
         self._token = token
         self._client: Any = None
@@ -64,7 +65,7 @@ class MilvusRestFront:
 
     async def start(self) -> None:
         """Listen; Milvus Lite must be there."""
-        self._client = await self._in_thread(lambda: _connect(self._uri))
+        self._client = await self._in_thread(lambda: _connect(self.lite_uri))
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v2/vectordb/{operation:.+}", self._serve)
         self._runner = web.AppRunner(app, access_log=None)
