@@ -12,14 +12,15 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from deploy.local.inference.answer_kinds import holds_what_is_asked, names_in
 from deploy.local.inference.batching import EmbeddingBatcher
-from deploy.local.inference.conversation import Conversation, Source
-from deploy.local.inference.terms import Lexicon, split_sentences, terms
+from deploy.local.inference.conversation import Conversation
+from deploy.local.inference.passages import Statement, statements
+from deploy.local.inference.terms import Lexicon, terms
 from deploy.local.inference.weights import Matrix
 
 __all__ = ["ABOUT", "NOT_ANSWERED", "ExtractiveModel"]
@@ -41,40 +42,22 @@ _FOLLOW_UP: Final = re.compile(
     r"\b(?:it|its|they|them|their|he|she|his|her|that|those|this|these|there|then)\b",
     re.IGNORECASE,
 )
-_ASKS_NUMBER: Final = re.compile(
-    r"\b(?:how (?:many|much|long|far|deep|high|tall|old|often|heavy|fast|wide|big|large|cold|hot|late|early)|when|"
-    r"what (?:year|time|date|day|number|percentage|share|price|fee|weight|depth|height|length|temperature))\b",
-    re.IGNORECASE,
-)
-_ASKS_PERSON: Final = re.compile(r"\b(?:who|whom|whose)\b", re.IGNORECASE)
-_NUMBER: Final = re.compile(
-    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundred|"
-    r"thousand|twice|once|daily|weekly|monthly|yearly|annually|noon|midnight)\b",
-    re.IGNORECASE,
-)
-_NAME: Final = re.compile(r"(?<=\w )(?!I\b)[A-Z][a-zà-ÿ]+")
-_IDENTIFIER: Final = re.compile(r"\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z\d]+(?:[-/.][A-Za-z\d]+)*\b|\b\d+\b")
-
 _COSINE: Final = 0.55
 _COVERAGE: Final = 0.45
-_SURROUNDINGS: Final = 0.5
-_KIND_BONUS: Final = 0.06
+_HEADING: Final = 0.8
+_BEFORE: Final = 0.5
+_KIND_BONUS: Final = 0.1
 _RANK_BONUS: Final = 0.04
-_UNNAMED_PENALTY: Final = 0.25
-_THRESHOLD: Final = 0.42
+_UNNAMED_PENALTY: Final = 0.4
+_MISSING_PENALTY: Final = 0.3
+_ABOUT_THE_SAME: Final = 0.4
+_MOST_MISSING: Final = 12
+_THRESHOLD: Final = 0.46
 _COMPANION: Final = 0.86
 _MOST_SENTENCES: Final = 3
 _MOST_CANDIDATES: Final = 1000
 _SAME: Final = 0.93
 _SHORT_QUESTION: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    source: Source
-    rank: int
-    sentence: str
-    surroundings: str
 
 
 class ExtractiveModel:
@@ -95,40 +78,53 @@ class ExtractiveModel:
             return f"Hello! {ABOUT} Ask me something that they answer."
         if _WHO_ARE_YOU.search(conversation.question):
             return ABOUT
-        candidates = [item for rank, source in enumerate(conversation.sources) for item in _candidates(source, rank)]
+        candidates = [item for rank, source in enumerate(conversation.sources) for item in statements(source, rank)]
         if not candidates:
             return NOT_ANSWERED if conversation.searched else _NO_SOURCES
         candidates = candidates[:_MOST_CANDIDATES]
         question = resolve(conversation.question, conversation.past_questions)
-        embedded = await self._batcher.embed([question, *(item.sentence for item in candidates)])
-        return await asyncio.to_thread(self._choose, question, candidates, embedded.vectors)
+        known = set(terms(" ".join(f"{item.source.title} {item.in_context}" for item in candidates)))
+        missing = [term for term in dict.fromkeys(terms(question)) if term not in known][:_MOST_MISSING]
+        embedded = await self._batcher.embed([question, *missing, *(item.in_context for item in candidates)])
+        vectors = np.split(embedded.vectors, [1, 1 + len(missing)])
+        doubt = self._doubt(question, known, missing, vectors[1] @ vectors[2].T)
+        return await asyncio.to_thread(self._choose, question, candidates, vectors, doubt)
 
-    def _choose(self, question: str, candidates: Sequence[_Candidate], vectors: Matrix) -> str:
-        scores = self._scores(question, candidates, vectors)
+    def _doubt(self, question: str, known: set[str], missing: Sequence[str], closeness: Matrix) -> float:
+        """Return what is taken off every score for words of the question that no source has.
+
+        A word weighs less when some sentence is at least about the same thing ("rodents" where there is a mouse).
+        """
+        total = sum(self._lexicon.rarity(term) for term in dict.fromkeys(terms(question)))
+        strange = sum(
+            self._lexicon.rarity(term) * max(0.0, 1 - float(row.max()) / _ABOUT_THE_SAME)
+            for term, row in zip(missing, closeness, strict=True)
+        )
+        named = _UNNAMED_PENALTY if _unnamed(question, known) else 0.0
+        return named + (_MISSING_PENALTY * strange / total if total else 0.0)
+
+    def _choose(self, question: str, candidates: Sequence[Statement], vectors: Sequence[Matrix], doubt: float) -> str:
+        scores = self._scores(question, candidates, vectors[2] @ vectors[0][0])
         order = sorted(range(len(candidates)), key=scores.__getitem__, reverse=True)
         best = scores[order[0]]
-        if best < _THRESHOLD:
+        if best - doubt < _THRESHOLD:
             return NOT_ANSWERED
         chosen: list[int] = []
         for index in order:
             if scores[index] < best * _COMPANION or len(chosen) == _MOST_SENTENCES:
                 break
-            if all(float(vectors[index + 1] @ vectors[other + 1]) < _SAME for other in chosen):
+            if all(float(vectors[2][index] @ vectors[2][other]) < _SAME for other in chosen):
                 chosen.append(index)
         return " ".join(_cited(candidates[index]) for index in chosen)
 
-    def _scores(self, question: str, candidates: Sequence[_Candidate], vectors: Matrix) -> list[float]:
-        weights = self._weights(terms(question), [terms(item.sentence) for item in candidates])
-        everything = set(terms(" ".join(item.surroundings for item in candidates)))
-        penalty = _UNNAMED_PENALTY if _unnamed(question, everything) else 0.0
-        cosines = vectors[1:] @ vectors[0]
+    def _scores(self, question: str, candidates: Sequence[Statement], cosines: Matrix) -> list[float]:
+        weights = self._weights(terms(question), [terms(item.in_context) for item in candidates])
         return [
             _COSINE * float(cosine)
             + _COVERAGE * _coverage(weights, item)
-            + _kind_bonus(question, item.sentence)
+            + _KIND_BONUS * holds_what_is_asked(question, item.text)
             + _RANK_BONUS / (1 + item.rank)
-            - penalty
-            for item, cosine in zip(candidates, np.asarray(cosines), strict=True)
+            for item, cosine in zip(candidates, cosines, strict=True)
         ]
 
     def _weights(self, wanted: Sequence[str], sentences: Sequence[Sequence[str]]) -> dict[str, float]:
@@ -148,41 +144,24 @@ def resolve(question: str, past: Sequence[str]) -> str:
     return question
 
 
-def _candidates(source: Source, rank: int) -> list[_Candidate]:
-    sentences = split_sentences(source.text)
-    return [
-        _Candidate(source, rank, sentence, " ".join((source.title, *sentences[max(0, index - 2) : index + 1])))
-        for index, sentence in enumerate(sentences)
-        if len(sentence.split()) >= 4
-    ]
-
-
-def _coverage(weights: dict[str, float], item: _Candidate) -> float:
+def _coverage(weights: dict[str, float], item: Statement) -> float:
     total = sum(weights.values())
-    inside = set(terms(item.sentence))
-    around = set(terms(item.surroundings))
+    inside = set(terms(item.text))
+    above = set(terms(f"{item.source.title} {item.heading}"))
+    before = set(terms(item.before))
     covered = sum(
-        weight * (1.0 if term in inside else _SURROUNDINGS if term in around else 0.0)
+        weight * (1.0 if term in inside else _HEADING if term in above else _BEFORE if term in before else 0.0)
         for term, weight in weights.items()
     )
     return covered / total if total else 0.0
 
 
-def _kind_bonus(question: str, sentence: str) -> float:
-    if _ASKS_NUMBER.search(question) and _NUMBER.search(sentence):
-        return _KIND_BONUS
-    if _ASKS_PERSON.search(question) and _NAME.search(sentence):
-        return _KIND_BONUS
-    return 0.0
-
-
-def _unnamed(question: str, everything: set[str]) -> bool:
+def _unnamed(question: str, known: set[str]) -> bool:
     """Tell whether the question names something (a proper name, an identifier) that no source mentions."""
-    named = [match[0] for match in (*_NAME.finditer(question), *_IDENTIFIER.finditer(question))]
-    return any(term not in everything for name in named for term in terms(name)[:1])
+    return any(term not in known for name in names_in(question) for term in terms(name)[:1])
 
 
-def _cited(item: _Candidate) -> str:
-    sentence = item.sentence.strip().strip("|").strip()
+def _cited(item: Statement) -> str:
+    sentence = item.text.strip().strip("|").strip()
     end = sentence[-1] if sentence[-1] in ".!?" else "."
     return f"{sentence.rstrip('.!?')} [{item.source.number}]{end}"

@@ -20,10 +20,12 @@ _STOP_WORDS: Final = frozenset(
         "have he her him his how i if in into is it its just many may me more most much must my no not of off on one "
         "or our out over she should so some such than that the their them then there these they this those to under "
         "up us was we were what when where which who whom whose why will with would you your tell please know give "
-        "say says said long often",
+        "say says said long often because only during present what's",
     )
 )
 _SUFFIXES: Final = ("'s", "ies", "ing", "es", "ed", "ly", "s")
+_ENDINGS: Final = ("", "e", "s", "ed", "ing", "es", "ly")
+"""What a stem may have lost; one of its forms tells how frequent it is."""
 _ABBREVIATIONS: Final = re.compile(
     r"(?:\b(?:[A-Z]|[Dd]r|[Mm]rs?|[Mm]s|[Ss]t|[Nn]o|[Nn]os|[Ff]ig|[Pp]p?|approx|c|ca|cf|etc|vs|e\.g|i\.e))\.$"
 )
@@ -36,7 +38,12 @@ _RULE: Final = re.compile(r"^[\s|:=-]+$")
 def _stem(word: str) -> str:
     for suffix in _SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= 3 and not word.endswith("ss"):
-            return word[: -len(suffix)].rstrip("e") + ("y" if suffix == "ies" else "")
+            stem = word[: -len(suffix)]
+            if suffix == "ies":
+                return f"{stem}y"
+            if suffix in {"ing", "ed"} and len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in "aeious":
+                stem = stem[:-1]
+            return stem.rstrip("e")
     return word.rstrip("e") if len(word) > 3 else word
 
 
@@ -102,10 +109,10 @@ class Lexicon:
         """Return the weight of a term, 0.2 for the most frequent to 1.5 for identifiers."""
         if any(character.isdigit() for character in term):
             return 1.5
-        pieces = self._pieces(term)
-        if len(pieces) > 1:
+        whole = [pieces[0] for ending in _ENDINGS if len(pieces := self._pieces(term + ending)) == 1]
+        if not whole:
             return 1.2
-        place = max(pieces[0], 1000) if pieces else 30_000
+        place = max(min(whole), 1000)
         return 0.2 + 0.8 * math.log(place / 1000) / math.log(30.5)
 
     def coverage(self, question: Sequence[str], found: Iterable[str]) -> float:
