@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from handler_base.errors import OverloadedError
 from handler_base.handler.admission import Admission
+from handler_base.testing.waiting import wait_until
 
 
 async def waiting(admission: Admission, *, premium: bool = False, accepted: bool = False) -> asyncio.Task[None]:
     """Start a request that has to wait, and return once it does."""
     before = admission.waiting
     task = asyncio.create_task(admission.acquire(premium=premium, accepted=accepted))
-    while admission.waiting == before:
-        await asyncio.sleep(0)
+    await wait_until(lambda: admission.waiting > before)
     return task
 
 

@@ -91,6 +91,11 @@ class Service:
         return self._readiness().ok
 
     @property
+    def in_flight(self) -> int:
+        """Messages that were taken and are not settled."""
+        return self._dispatcher.in_flight
+
+    @property
     def health_port(self) -> int:
         """Where /health, /ready and /metrics are."""
         return self._health.port

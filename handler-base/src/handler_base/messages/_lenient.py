@@ -11,7 +11,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
@@ -37,6 +37,11 @@ _WIDER: Final[dict[object, object]] = {
 }
 
 
+def _plain(kind: object) -> object:
+    """Return a type without its bounds; they are checked at the end."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
 def _widened(kind: object) -> object:
     if get_origin(kind) is dict:
         return dict[str, str | int | float | bool | None] | None
@@ -46,7 +51,7 @@ def _widened(kind: object) -> object:
 @cache
 def _twin_decoder(schema: type[Message]) -> msgspec.msgpack.Decoder[Any]:
     fields: list[tuple[str, type, None]] = [
-        (field.name, cast("type", _widened(field.type)), None) for field in msgspec.structs.fields(schema)
+        (field.name, cast("type", _widened(_plain(field.type))), None) for field in msgspec.structs.fields(schema)
     ]
     names = {name for name, _, _ in fields}
     fields += [(alias, msgspec.Raw, None) for alias, target in _ALIASES.items() if target in names]
@@ -54,10 +59,10 @@ def _twin_decoder(schema: type[Message]) -> msgspec.msgpack.Decoder[Any]:
 
 
 def _to_int(value: float | str) -> int:
-    return int(float(value))
+    return value if isinstance(value, int) else int(float(value))
 
 
-def _to_text(value: str | float | None) -> str:
+def _to_text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)
@@ -105,10 +110,10 @@ def decode_lenient(schema: type[M], payload: bytes) -> M:
         for field in msgspec.structs.fields(schema):
             value = getattr(twin, field.name)
             if value is not None:
-                values[field.name] = _narrowed(field.type, value)
+                values[field.name] = _narrowed(_plain(field.type), value)
         for alias, target in _ALIASES.items():
             if (value := getattr(twin, alias, None)) and not values.get(target):
                 values[target] = _to_bytes(value)
-        return schema(**values)
+        return msgspec.convert(values, schema)
     except (msgspec.DecodeError, ValueError, OverflowError, RecursionError, binascii.Error) as error:
         raise InvalidRequestError(f"The body is not a valid {schema.__name__}.") from error

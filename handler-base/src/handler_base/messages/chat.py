@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from handler_base.messages._base import Message
+from handler_base.messages._numbers import Int32, Int64
 from handler_base.messages.common import DocumentSource, Usage
 
 __all__ = ["ChatRequest", "ChatResponse", "ChatStreamChunk", "GreetingRequest", "GreetingResponse", "LoginEvent"]
@@ -17,7 +18,7 @@ class LoginEvent(Message):
     username: str = ""
     nickname: str = ""
     premium: bool = False
-    timestamp: int = 0
+    timestamp: Int64 = 0
 
 
 class GreetingRequest(Message):
@@ -51,14 +52,14 @@ class ChatRequest(Message):
     enable_rag: bool = True
     enable_reranker: bool = True
     enable_streaming: bool | None = None
-    top_k: int = 5
+    top_k: Int32 = 5
     collection: str = ""
     enable_tts: bool = False
     system_prompt: str = ""
     response_subject: str = ""
     session_id: str = ""
     language: str = "en"
-    rerank_top_k: int = 3
+    rerank_top_k: Int32 = 3
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
@@ -95,6 +96,6 @@ class ChatStreamChunk(Message):
     type: str = "chunk"
     content: str = ""
     done: bool = False
-    timestamp: int = 0
-    sequence: int = 0
+    timestamp: Int64 = 0
+    sequence: Int32 = 0
     error_type: str = ""

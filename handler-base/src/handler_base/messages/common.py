@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from handler_base.messages._base import Message
+from handler_base.messages._numbers import Int32
 
 __all__ = ["CancelRequest", "DocumentSource", "ErrorResponse", "Usage"]
 
@@ -31,13 +32,13 @@ class DocumentSource(Message):
     chunk_id: str = ""
     title: str = ""
     source_url: str = ""
-    position: int = 0
-    page: int = 0
+    position: Int32 = 0
+    page: Int32 = 0
 
 
 class Usage(Message):
     """Tokens as the model server counted them."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
+    prompt_tokens: Int32 = 0
+    completion_tokens: Int32 = 0
+    total_tokens: Int32 = 0

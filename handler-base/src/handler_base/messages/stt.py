@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from handler_base.messages._base import Message
+from handler_base.messages._numbers import Int32, Int64
 
 __all__ = ["STTInterrupt", "STTStreamMessage", "STTTranscription"]
 
@@ -17,12 +18,12 @@ class STTStreamMessage(Message):
     audio: bytes = b""
     state: str = ""
     speaker_id: str = ""
-    sample_rate: int = 0
-    channels: int = 0
-    bit_depth: int = 0
-    audio_encoding: int = 0
+    sample_rate: Int32 = 0
+    channels: Int32 = 0
+    bit_depth: Int32 = 0
+    audio_encoding: Int32 = 0
     language: str = ""
-    sequence: int = 0
+    sequence: Int32 = 0
 
 
 class STTTranscription(Message):
@@ -30,15 +31,15 @@ class STTTranscription(Message):
 
     session_id: str = ""
     transcript: str = ""
-    sequence: int = 0
+    sequence: Int32 = 0
     is_partial: bool = False
     is_final: bool = False
-    timestamp: int = 0
+    timestamp: Int64 = 0
     speaker_id: str = ""
     has_voice_activity: bool = False
     state: str = ""
     error_type: str = ""
-    audio_ms: int = 0
+    audio_ms: Int64 = 0
 
 
 class STTInterrupt(Message):
@@ -46,5 +47,5 @@ class STTInterrupt(Message):
 
     session_id: str = ""
     type: str = "interrupt"
-    timestamp: int = 0
+    timestamp: Int64 = 0
     speaker_id: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from handler_base.messages._base import Message
+from handler_base.messages._numbers import Int32, Int64
 
 __all__ = [
     "TTSAudioChunk",
@@ -27,7 +28,7 @@ class TTSRequest(Message):
     stream: bool = True
     request_id: str = ""
     format: str = ""
-    sample_rate: int = 0
+    sample_rate: Int32 = 0
 
 
 class TTSAudioChunk(Message):
@@ -37,15 +38,15 @@ class TTSAudioChunk(Message):
     """
 
     session_id: str = ""
-    chunk_index: int = 0
-    total_chunks: int = 0
+    chunk_index: Int32 = 0
+    total_chunks: Int32 = 0
     audio: bytes = b""
     is_last: bool = False
-    timestamp: int = 0
-    sample_rate: int = 0
-    channels: int = 0
-    bit_depth: int = 0
-    audio_encoding: int = 0
+    timestamp: Int64 = 0
+    sample_rate: Int32 = 0
+    channels: Int32 = 0
+    bit_depth: Int32 = 0
+    audio_encoding: Int32 = 0
 
 
 class TTSFullResponse(Message):
@@ -53,11 +54,11 @@ class TTSFullResponse(Message):
 
     session_id: str = ""
     audio: bytes = b""
-    timestamp: int = 0
-    sample_rate: int = 0
-    channels: int = 0
-    bit_depth: int = 0
-    audio_encoding: int = 0
+    timestamp: Int64 = 0
+    sample_rate: Int32 = 0
+    channels: Int32 = 0
+    bit_depth: Int32 = 0
+    audio_encoding: Int32 = 0
 
 
 class TTSStatus(Message):
@@ -66,7 +67,7 @@ class TTSStatus(Message):
     session_id: str = ""
     status: str = ""
     message: str = ""
-    timestamp: int = 0
+    timestamp: Int64 = 0
 
 
 class TTSVoiceInfo(Message):
@@ -83,14 +84,14 @@ class TTSVoiceListResponse(Message):
 
     default_speaker: str = ""
     custom_voices: list[TTSVoiceInfo] = msgspec.field(default_factory=list)
-    last_refresh: int = 0
-    timestamp: int = 0
+    last_refresh: Int64 = 0
+    timestamp: Int64 = 0
     speakers: list[str] = msgspec.field(default_factory=list)
 
 
 class TTSVoiceRefreshResponse(Message):
     """The custom voices found again."""
 
-    count: int = 0
+    count: Int32 = 0
     custom_voices: list[TTSVoiceInfo] = msgspec.field(default_factory=list)
-    timestamp: int = 0
+    timestamp: Int64 = 0

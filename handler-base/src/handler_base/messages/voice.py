@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from handler_base.messages._base import Message
+from handler_base.messages._numbers import Int32, Int64
 from handler_base.messages.common import DocumentSource
 
 __all__ = ["VoiceRequest", "VoiceResponse", "VoiceStreamChunk"]
@@ -20,7 +21,7 @@ class VoiceRequest(Message):
     user_id: str = ""
     session_id: str = ""
     format: str = "wav"
-    sample_rate: int = 16000
+    sample_rate: Int32 = 16000
     premium: bool = False
     enable_rag: bool = True
     response_subject: str = ""
@@ -39,10 +40,10 @@ class VoiceResponse(Message):
     sources: list[DocumentSource] = msgspec.field(default_factory=list)
     error: str = ""
     audio_format: str = ""
-    sample_rate: int = 0
+    sample_rate: Int32 = 0
     latency_ms: float = 0.0
     timings_ms: dict[str, float] = msgspec.field(default_factory=dict)
-    rag_docs_used: int = 0
+    rag_docs_used: Int32 = 0
     session_id: str = ""
 
 
@@ -53,9 +54,9 @@ class VoiceStreamChunk(Message):
     type: str = ""
     content: str = ""
     audio: bytes = b""
-    sequence: int = 0
+    sequence: Int32 = 0
     done: bool = False
-    timestamp: int = 0
+    timestamp: Int64 = 0
     audio_format: str = ""
-    sample_rate: int = 0
+    sample_rate: Int32 = 0
     error_type: str = ""
