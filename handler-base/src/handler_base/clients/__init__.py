@@ -15,11 +15,13 @@ from handler_base.clients.audio import SpeechAudio, SpeechChunk
 from handler_base.clients.chat import ChatMessage, Completion, Delta, Usage
 from handler_base.clients.embeddings import EmbeddingsClient, RawVector
 from handler_base.clients.endpoint import StreamTimeouts
-from handler_base.clients.factories import embeddings_client, llm_client, reranker_client, tts_client
+from handler_base.clients.factories import embeddings_client, llm_client, reranker_client, stt_client, tts_client
 from handler_base.clients.http import HttpEndpoints, HttpPool
 from handler_base.clients.llm import LLMClient
 from handler_base.clients.reranker import RerankerClient
 from handler_base.clients.retry import RetryOptions
+from handler_base.clients.stt import STTClient
+from handler_base.clients.transcription import Transcription, TranscriptionPiece
 from handler_base.clients.tts import TTSClient
 
 __all__ = [
@@ -33,13 +35,17 @@ __all__ = [
     "RawVector",
     "RerankerClient",
     "RetryOptions",
+    "STTClient",
     "SpeechAudio",
     "SpeechChunk",
     "StreamTimeouts",
     "TTSClient",
+    "Transcription",
+    "TranscriptionPiece",
     "Usage",
     "embeddings_client",
     "llm_client",
     "reranker_client",
+    "stt_client",
     "tts_client",
 ]

@@ -103,6 +103,11 @@ class DialectMemory(Generic[_D]):
         """Return the dialect of an endpoint, where it has answered before."""
         return self._known.get(endpoint)
 
+    def candidates(self, endpoint: Endpoint) -> Sequence[_D]:
+        """Return the dialects in the order in which an endpoint is asked; a path in its URL names the first."""
+        hint = endpoint.base.path
+        return sorted(self._dialects, key=lambda dialect: dialect.path != hint) if hint else self._dialects
+
     async def ask(self, endpoint: Endpoint, send: Callable[[_D, frozenset[int]], Awaitable[_A | Refusal]]) -> _A:
         """Ask in the dialect of the endpoint, or in one after the other until one is understood.
 
@@ -119,12 +124,12 @@ class DialectMemory(Generic[_D]):
             if not isinstance(result, Refusal):
                 return result
             # Another server may have taken the place of the one that was known.
-            del self._known[endpoint]
+            self._known.pop(endpoint, None)
         return await self._probe(endpoint, send)
 
     async def _probe(self, endpoint: Endpoint, send: Callable[[_D, frozenset[int]], Awaitable[_A | Refusal]]) -> _A:
         failure: AttemptError | None = None
-        for dialect in self._order(endpoint):
+        for dialect in self.candidates(endpoint):
             try:
                 result = await send(dialect, _NOT_UNDERSTOOD)
             except AttemptError as error:
@@ -138,10 +143,6 @@ class DialectMemory(Generic[_D]):
             if failure is None or result.status not in _NOT_HERE:
                 failure = _refused(result.status)
         raise failure or _refused(0)
-
-    def _order(self, endpoint: Endpoint) -> Sequence[_D]:
-        hint = endpoint.base.path
-        return sorted(self._dialects, key=lambda dialect: dialect.path != hint) if hint else self._dialects
 
 
 def _refused(status: int) -> AttemptError:
