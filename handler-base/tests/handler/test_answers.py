@@ -77,6 +77,13 @@ async def test_what_cannot_be_read_is_invalid(start: StartService, body: bytes) 
     assert not running.handler.calls
 
 
+async def test_what_is_neither_encoding_is_answered_in_messagepack(start: StartService) -> None:
+    running = await start()
+    reply = await running.ask(b'{"message": "json"}')
+    assert error_of(reply) == ("400", "messages.v1.ErrorResponse")
+    assert msgpack.unpackb(reply.data)["type"] == "invalid_request"
+
+
 async def test_another_format_is_unsupported(start: StartService) -> None:
     running = await start()
     reply = await running.ask(b"{}", headers={"content-type": "application/json"})

@@ -89,8 +89,13 @@ def read_question(
     try:
         if len(payload) > subject.max_bytes:
             raise PayloadTooLargeError(f"The body is larger than {subject.max_bytes} bytes.")
-        question.encoding = detect(payload, header(headers, names.CONTENT_TYPE))
-        message = decode(endpoint.schema, payload, question.encoding)
+        content_type = header(headers, names.CONTENT_TYPE)
+        encoding = detect(payload, content_type)
+        if content_type:
+            question.encoding = encoding
+        message = decode(endpoint.schema, payload, encoding)
+        # Only now: what is neither encoding, and does not say which it means to be, is answered in the fleet's own.
+        question.encoding = encoding
         question.message = message
         _identify(question, cast("_Asked", message), raw_subject)
         _address(question, cast("_Asked", message), allowed)
