@@ -17,6 +17,7 @@ _TOKEN: Final = re.compile(
     r"|(?P<space>[ \t]{0,8})\[(?P<numbers>\d{1,3}(?:\s?[,;\u2013-]\s?\d{1,3}){0,15})\](?!\()"
 )
 _UNFINISHED: Final = re.compile(r"(?:`+|\n|[ \t]{0,8}\[[\d\s,;\u2013-]{0,100}\]?|[ \t]{1,8})$")
+_LONGEST_MARKER: Final = 120
 _PART: Final = re.compile(r"(\d+)(?:\s?[\u2013-]\s?(\d+))?")
 
 
@@ -56,7 +57,7 @@ class CitationFilter:
         if not self._held and not self._fence and "[" not in piece and "`" not in piece and not piece[-1:].isspace():
             return piece
         text = self._held + piece
-        unfinished = _UNFINISHED.search(text)
+        unfinished = _UNFINISHED.search(text, _tail(text))
         end = unfinished.start() if unfinished else len(text)
         self._held = text[end:]
         return self._scan(text[:end])
@@ -93,6 +94,14 @@ class CitationFilter:
             start, stop = int(first), int(last or first)
             found.update(dict.fromkeys(range(max(1, start), min(stop, self._source_count) + 1)))
         return list(found)
+
+
+def _tail(text: str) -> int:
+    """Return where to begin looking for an unfinished marker: no marker is longer, but a run of backticks may be."""
+    start = max(0, len(text) - _LONGEST_MARKER)
+    while start > 0 and text[start - 1] == "`":
+        start -= 1
+    return start
 
 
 def citations(answer: str, source_count: int) -> CitedAnswer:

@@ -106,20 +106,16 @@ def layout_from_fields(
 
 def hit_from_row(row: Mapping[str, Any], layout: CollectionLayout, *, key: object, score: float) -> Hit:
     """Make a hit of a row of any origin; what is missing or of a strange type becomes the empty value."""
-    columns = layout.columns
-
-    def read(attribute: str) -> Any:  # noqa: ANN401 - a stored field may hold anything
-        return row.get(columns.get(attribute, ""))
-
-    chunk_id = str(key)
+    column = layout.columns.get
+    chunk_id = key if isinstance(key, str) else str(key)
     return Hit(
         chunk_id=chunk_id,
-        document_id=_text(read("document_id")) or chunk_id,
-        text=_text(read("text")),
-        title=_text(read("title")),
-        source_url=_text(read("source_url")),
-        position=_number(read("position")),
-        page=_number(read("page")),
+        document_id=_text(row.get(column("document_id", ""))) or chunk_id,
+        text=_text(row.get(column("text", ""))),
+        title=_text(row.get(column("title", ""))),
+        source_url=_text(row.get(column("source_url", ""))),
+        position=_number(row.get(column("position", ""))),
+        page=_number(row.get(column("page", ""))),
         score=score,
     )
 
@@ -136,6 +132,8 @@ def _text(value: object) -> str:
 
 def _number(value: object) -> int:
     """Read an integer; Milvus may send int64 as a string."""
-    if isinstance(value, (int, float)):
+    if isinstance(value, int):
+        return max(0, value)
+    if isinstance(value, float):
         return max(0, int(value)) if math.isfinite(value) else 0
     return int(value) if isinstance(value, str) and value.isdecimal() else 0

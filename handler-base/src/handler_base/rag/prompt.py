@@ -5,8 +5,10 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
+
+import msgspec
 
 from handler_base.clients import ChatMessage
 from handler_base.config import RagSettings
@@ -44,6 +46,8 @@ _SOURCE_OVERHEAD: Final = 24
 """Tokens of the tags around a passage, with room for a short title."""
 _MIN_PASSAGE: Final = 48
 """A passage cut to fewer tokens says too little to be worth its place."""
+
+_LONGEST_TITLE: Final = 120
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _TEMPLATE_TOKEN: Final = re.compile(
@@ -103,6 +107,17 @@ class Prompt:
     used_hits: tuple[Hit, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """A hit as it stands in the prompt: escaped, and counted with the tags around it."""
+
+    hit: Hit
+    text: str
+    title: str
+    tokens: int
+    overhead: int
+
+
 def build_prompt(
     question: str,
     *,
@@ -133,15 +148,15 @@ def build_prompt(
     left = budgets.total - count(system) - count(question) - count(_NOTHING_FOUND) - 2 * _MESSAGE_OVERHEAD
     if left < 0:
         raise PayloadTooLargeError("The question is too long for the model.")
-    used = _fit_hits(hits, min(left, budgets.context), count) if grounding is Grounding.SOURCES else ()
-    left -= sum(_hit_tokens(hit, count) for hit in used)
+    passages = _fit_passages(hits, min(left, budgets.context), count) if grounding is Grounding.SOURCES else []
+    left -= sum(passage.tokens for passage in passages)
     turns = _fit_history(history, min(left, budgets.history), count)
     messages = [ChatMessage(role="system", content=system)]
     for turn in turns:
         messages.append(ChatMessage(role="user", content=turn.question))
         messages.append(ChatMessage(role="assistant", content=turn.answer))
-    messages.append(ChatMessage(role="user", content=_question(question, used, grounding)))
-    return Prompt(messages, used)
+    messages.append(ChatMessage(role="user", content=_question(question, passages, grounding)))
+    return Prompt(messages, tuple(passage.hit for passage in passages))
 
 
 def _system(system_prompt: str, language: str) -> str:
@@ -153,25 +168,25 @@ def _system(system_prompt: str, language: str) -> str:
     return "\n\n".join(parts)
 
 
-def _question(question: str, hits: Sequence[Hit], grounding: Grounding) -> str:
+def _question(question: str, passages: Sequence[_Passage], grounding: Grounding) -> str:
     if grounding is Grounding.OFF:
         return question
     if grounding is Grounding.UNAVAILABLE:
         context = _UNAVAILABLE
-    elif hits:
-        context = _sources(hits)
+    elif passages:
+        context = _sources(passages)
     else:
         context = _NOTHING_FOUND
     return f"{context}\n\nQuestion: {question}"
 
 
-def _sources(hits: Sequence[Hit]) -> str:
-    passages = (
-        f'<source id="{number}"{_attribute("title", hit.title)}{_attribute("page", str(hit.page or ""))}>\n'
-        f"{_untrusted(hit.text)}\n</source>"
-        for number, hit in enumerate(hits, 1)
+def _sources(passages: Sequence[_Passage]) -> str:
+    elements = (
+        f'<source id="{number}"{_attribute("title", passage.title)}{_attribute("page", str(passage.hit.page or ""))}>\n'
+        f"{passage.text}\n</source>"
+        for number, passage in enumerate(passages, 1)
     )
-    return f'<sources count="{len(hits)}">\n' + "\n".join(passages) + "\n</sources>"
+    return f'<sources count="{len(passages)}">\n' + "\n".join(elements) + "\n</sources>"
 
 
 def _untrusted(text: str) -> str:
@@ -181,31 +196,33 @@ def _untrusted(text: str) -> str:
 
 
 def _attribute(name: str, value: str) -> str:
-    plain = " ".join(_untrusted(value).split())[:120]
-    return f' {name}="{plain.replace(chr(34), "&quot;")}"' if plain else ""
+    return f' {name}="{value.replace(chr(34), "&quot;")}"' if value else ""
 
 
-def _hit_tokens(hit: Hit, count: TokenCounter) -> int:
-    return count(_untrusted(hit.text)) + count(hit.title[:120]) + _SOURCE_OVERHEAD
+def _passage(hit: Hit, count: TokenCounter) -> _Passage:
+    text = _untrusted(hit.text)
+    title = " ".join(_untrusted(hit.title).split())[:_LONGEST_TITLE]
+    overhead = count(title) + _SOURCE_OVERHEAD
+    return _Passage(hit, text, title, count(text) + overhead, overhead)
 
 
-def _fit_hits(hits: Sequence[Hit], budget: int, count: TokenCounter) -> tuple[Hit, ...]:
-    """Return the best hits that fit; the one at the border is cut when enough of it is left to be of use."""
-    used: list[Hit] = []
+def _fit_passages(hits: Sequence[Hit], budget: int, count: TokenCounter) -> list[_Passage]:
+    """Return the best passages that fit; the one at the border is cut when enough of it is left to be of use."""
+    fitting: list[_Passage] = []
     for hit in hits:
-        needed = _hit_tokens(hit, count)
-        if needed > budget:
-            room = budget - (needed - count(_untrusted(hit.text)))
+        passage = _passage(hit, count)
+        if passage.tokens > budget:
+            room = budget - passage.overhead
             if room >= _MIN_PASSAGE:
-                used.append(_cut(hit, room, count))
+                fitting.append(_passage(_cut(hit, room, count), count))
             break
-        used.append(hit)
-        budget -= needed
-    return tuple(used)
+        fitting.append(passage)
+        budget -= passage.tokens
+    return fitting
 
 
 def _cut(hit: Hit, limit: int, count: TokenCounter) -> Hit:
-    return replace(hit, text=truncate_tokens(hit.text, limit, lambda text: count(_untrusted(text))))
+    return msgspec.structs.replace(hit, text=truncate_tokens(hit.text, limit, lambda text: count(_untrusted(text))))
 
 
 def _fit_history(history: Sequence[HistoryTurn], budget: int, count: TokenCounter) -> list[HistoryTurn]:

@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final, Protocol, TypeVar
+
+import msgspec
 
 from handler_base.clients import RawVector
 from handler_base.config import RagSettings
@@ -181,7 +183,7 @@ class Retriever:
         scores = await _within(reranker.rerank(question, [hit.text for hit in hits], deadline=share), share)
         if len(scores) != len(hits):
             raise UpstreamError("The reranker did not score every passage.")
-        scored = [replace(hit, score=score) for hit, score in zip(hits, scores, strict=True)]
+        scored = [msgspec.structs.replace(hit, score=score) for hit, score in zip(hits, scores, strict=True)]
         relevant = [hit for hit in scored if hit.score >= self._options.min_rerank_score]
         return tuple(sorted(relevant, key=lambda hit: hit.score, reverse=True))
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
+import msgspec
+
 from handler_base.clients import RawVector
 from handler_base.deadline import Deadline
 from handler_base.errors import InternalError, InvalidRequestError
@@ -73,8 +75,7 @@ class StoredChunk:
     content_hash: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
+class Hit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A passage that a search found; `score` is higher for a better match, on the scale of whoever ranked last."""
 
     chunk_id: str
