@@ -15,6 +15,7 @@ from typing import Final, Self
 import aiohttp
 import msgspec
 
+from deploy.bench.as_image import HIDDEN_VARIABLE, hidden_packages
 from deploy.bench.load import Load
 from deploy.bench.process import ROOT, StartError, Worker, free_port
 from deploy.bench.upstreams import Script, Tally
@@ -149,9 +150,13 @@ class Environment:
         await self.script(Script())
 
     async def service(self, module: str, *, wait: bool = True, **variables: str) -> tuple[Worker, int]:
-        """Start one of our services with everything on; returns it and its health port."""
+        """Start one of our services as its image would, with everything on; returns it and its health port."""
         port = free_port()
-        worker = await self.start_python(module, module, **self.service_variables(port), **variables)
+        distribution = "handler-base" if module.startswith("deploy.") else module
+        hidden = {HIDDEN_VARIABLE: ",".join(hidden_packages(distribution))}
+        worker = await self.start_python(
+            module, "deploy.bench.as_image", module, **self.service_variables(port), **hidden, **variables
+        )
         self._readers.append(worker.drain_output())
         if wait:
             await worker.ready(port)
