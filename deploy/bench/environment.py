@@ -132,8 +132,13 @@ class Environment:
             return await response.read()
 
     async def start_python(self, name: str, module: str, *arguments: str, **variables: str) -> Worker:
-        """Start ``python -m module`` with `variables` added to the environment."""
-        worker = await Worker.start_python(name, module, *arguments, logs=self._folder, env={**os.environ, **variables})
+        """Start ``python -m module`` with `variables` added to the environment.
+
+        Bytecode is kept for the run, as an image keeps it, whatever the shell here says about it.
+        """
+        env = {**os.environ, "PYTHONPYCACHEPREFIX": str(self._folder / "bytecode"), **variables}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
+        worker = await Worker.start_python(name, module, *arguments, logs=self._folder, env=env)
         self._workers.append(worker)
         return worker
 
