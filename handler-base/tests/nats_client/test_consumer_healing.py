@@ -9,9 +9,11 @@ from datetime import timedelta
 
 import nats
 import pytest
+import uvloop
 
 from handler_base.nats_client import (
     ApiError,
+    ConnectionOptions,
     ConsumerSpec,
     Delivery,
     JetStreamApi,
@@ -295,5 +297,52 @@ async def test_two_replicas_share_the_work_and_one_takes_over(
     # What the end of its process is to the others: no word from it any more.
     await dying_connection._supervisor.stop()
     await wait_until(lambda: len(survivor.done) == 4, timeout=4)
-    assert len(dying.lost) == 4
+    await wait_until(lambda: len(dying.lost) == 4)
+    assert dying.done == []
     await dying.consumer.close()
+
+
+async def test_work_that_comes_again_to_its_own_process_goes_on(
+    connection: NatsConnection, stream: WorkStream, workers: list[Worker]
+) -> None:
+    worker = Worker(connection, stream, seconds=1.0, ack_wait=timedelta(milliseconds=300))
+    workers.append(worker)
+    await worker.consumer.start()
+    await connection.publish(stream.subject, b"1")
+    await wait_until(lambda: worker.started)
+    time.sleep(0.7)  # noqa: ASYNC251 - a loop that is held up is what is tested
+    await wait_until(lambda: worker.done)
+    await connection.flush()
+    info = await JetStreamApi(connection).consumer_info(stream.name, "worker")
+    assert not isinstance(info, ApiError)
+    assert info.delivered.consumer_seq > 1
+    assert info.num_ack_pending == 0
+    assert (worker.started, worker.lost) == ([b"1"], [])
+
+
+def test_uvloop_heals_as_well(own_server: NatsServer) -> None:
+    async def scenario() -> list[bytes]:
+        connection = NatsConnection(
+            ConnectionOptions(servers=(own_server.url,), ping_interval=timedelta(milliseconds=200))
+        )
+        await connection.connect()
+        stream = await make_stream(connection)
+        worker = Worker(connection, stream, seconds=0.01)
+        await worker.consumer.start()
+        await connection.publish(stream.subject, b"1")
+        await wait_until(lambda: worker.done)
+        own_server.kill()
+        await own_server.start_async()
+        await connection.publish(stream.subject, b"2")
+        await wait_until(lambda: len(worker.done) == 2)
+        own_server.freeze()
+        await wait_until(lambda: not connection.is_connected)
+        own_server.thaw()
+        await wait_until(lambda: worker.consumer.healthy)
+        await connection.publish(stream.subject, b"3")
+        await wait_until(lambda: len(worker.done) == 3)
+        await worker.consumer.close()
+        await connection.close()
+        return worker.started
+
+    assert uvloop.run(scenario()) == [b"1", b"2", b"3"]

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import timedelta
 from pathlib import Path
 
 import nats
+import nkeys  # type: ignore[import-untyped]  # the package has no types
 import pytest
 from pydantic import SecretStr
 
@@ -240,6 +242,15 @@ async def test_wrong_credentials_are_told_at_once(connect: Connect) -> None:
 async def test_a_token_logs_in(connect: Connect) -> None:
     with NatsServer('authorization { token: "s3cret" }') as server:
         assert (await connect(server.url, token="s3cret")).is_connected
+
+
+async def test_an_nkey_logs_in(connect: Connect, tmp_path: Path) -> None:
+    seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
+    path = tmp_path / "user.nk"
+    path.write_bytes(seed)
+    public = nkeys.from_seed(bytearray(seed)).public_key.decode()
+    with NatsServer(f"authorization {{ users: [{{ nkey: {public} }}] }}") as server:
+        assert (await connect(server.url, nkey_seed_path=str(path))).is_connected
 
 
 async def test_an_address_that_is_none_is_told_at_once(connect: Connect) -> None:

@@ -217,6 +217,7 @@ async def test_stopping_takes_what_is_under_way_and_keeps_it_alive(
     got: list[Delivery] = []
     consumer = await pull(got.append, slots=50, ack_wait=timedelta(milliseconds=300))
     await publish(connection, stream, 20)
+    await wait_until(lambda: got)
     await consumer.stop()
     held = len(got)
     assert consumer.in_flight == held

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 _REMEMBERED: Final = 4096
 """Settled messages that are surely remembered; twice as many at most."""
 
+_OWNED: Final = 0.9
+"""Share of `ack_wait` after which a delivery counts as lost: the server's clock started before ours."""
+
 
 class InFlight:
     """Holds a consumer's unsettled deliveries.
@@ -58,14 +61,14 @@ class InFlight:
         key = delivery.key
         if delivery.attempt > 1:
             self._redeliveries.inc()
-            running = self._deliveries.get(key)
-            if running is not None:
-                running.adopt(msg)
-                return None
-            if key in self._finished or key in self._finished_before:
-                # The first acknowledgement got lost with its link.
-                self._send(msg.reply, ACK)
-                return None
+        running = self._deliveries.get(key)
+        if running is not None:
+            running.adopt(msg)
+            return None
+        if key in self._finished or key in self._finished_before:
+            # The first acknowledgement got lost with its link.
+            self._send(msg.reply, ACK)
+            return None
         self._deliveries[key] = delivery
         return delivery
 
@@ -123,23 +126,33 @@ class InFlight:
         for delivery in due:
             self._send(delivery.reply, IN_PROGRESS)
         self._heartbeats.inc(len(due))
-        try:
-            # Only what the server has read counts: a half-open link takes everything and delivers nothing.
-            await self._connection.flush(timeout=timedelta(seconds=interval))
-        except FleetError:
-            return
-        for delivery in due:
-            delivery.held_since = max(delivery.held_since, now)
+        # Only what the server has read counts: a half-open link takes everything and delivers nothing.
+        if await self._confirmed():
+            for delivery in due:
+                delivery.held_since = max(delivery.held_since, now)
 
     async def _beat_regularly(self) -> None:
         while True:
-            await asyncio.sleep(self.ack_wait / 3)
-            self._give_up_lost()
+            await asyncio.sleep(self._until_next_beat())
+            if self._overdue():
+                await self._give_up_lost()
             await self.beat()
 
-    def _give_up_lost(self) -> None:
-        oldest = time.monotonic() - self.ack_wait
-        lost = [delivery for delivery in self._deliveries.values() if delivery.held_since < oldest]
+    def _until_next_beat(self) -> float:
+        interval = self.ack_wait / 3
+        if not self._deliveries:
+            return interval
+        oldest = min(delivery.held_since for delivery in self._deliveries.values())
+        return min(interval, max(oldest + self.ack_wait * _OWNED - time.monotonic(), 0.005))
+
+    def _overdue(self) -> list[Delivery]:
+        oldest = time.monotonic() - self.ack_wait * _OWNED
+        return [delivery for delivery in self._deliveries.values() if delivery.held_since < oldest]
+
+    async def _give_up_lost(self) -> None:
+        # After a loop that was held up, what came again to this very process still waits to be read.
+        await self._confirmed()
+        lost = self._overdue()
         for delivery in lost:
             del self._deliveries[delivery.key]
             self._lost.inc()
@@ -153,6 +166,14 @@ class InFlight:
                 log.exception("on_lost failed")
         if lost:
             self._free()
+
+    async def _confirmed(self) -> bool:
+        """Whether the server has read everything; then what it had sent was read here, too."""
+        try:
+            await self._connection.flush(timeout=timedelta(seconds=self.ack_wait / 3))
+        except FleetError:
+            return False
+        return True
 
     def _remember(self, key: tuple[str, str]) -> None:
         self._finished.add(key)

@@ -79,6 +79,7 @@ class Supervisor:
         self._refused = Backoff(first, options.refused_max.total_seconds())
         self._task: asyncio.Task[None] | None = None
         self._first: asyncio.Future[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
         self.established = False
         self.server_version = ""
         self.cluster = ""
@@ -148,7 +149,7 @@ class Supervisor:
         client = WireClient(
             on_lost=lost,
             on_permission_violation=self._owner.forbidden,
-            on_lame_duck=lambda: self._leave_lame_duck(lost),
+            on_lame_duck=lambda: self._leave_lame_duck(client, lost),
         )
         watch: asyncio.Task[None] | None = None
         try:
@@ -228,10 +229,16 @@ class Supervisor:
             self.round_trip = timedelta(seconds=time.monotonic() - began)
         return bool(done)
 
-    def _leave_lame_duck(self, lost: Callable[[Exception], None]) -> None:
-        """Move on at once where there is another server; a lone one is used as long as it lasts."""
-        if len(self._servers) > 1:
-            lost(ConnectionError("the server is shutting down"))
+    def _leave_lame_duck(self, client: WireClient, lost: Callable[[Exception], None]) -> None:
+        """Move on where there is another server; a lone one is used as long as it lasts."""
+        if len(self._servers) > 1 and self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave(client, lost), name="nats-lame-duck")
+
+    async def _leave(self, client: WireClient, lost: Callable[[Exception], None]) -> None:
+        client.stop_listening_to_all()
+        await asyncio.wait({client.ping()}, timeout=self._options.connect_timeout.total_seconds())
+        self._leaving = None
+        lost(ConnectionError("the server is shutting down"))
 
     def _check_version(self, client: WireClient) -> None:
         self.server_version = client.server_version

@@ -138,6 +138,11 @@ class WireClient(Client):
         """Ask the server for no more; what is under way still comes until `forget`."""
         self.send(f"UNSUB {sid}\r\n".encode())
 
+    def stop_listening_to_all(self) -> None:
+        """Ask the server for no more on any subscription."""
+        for sid in self._callbacks:
+            self.stop_listening(sid)
+
     def forget(self, sid: int) -> None:
         """Drop what still comes for a subscription."""
         self._callbacks.pop(sid, None)
