@@ -74,7 +74,7 @@ async def test_both_are_fused(store: VectorStore, unit: UnitVector, shared: str,
     hits = await store.search(shared, vector=unit(0), text="ship logs", limit=2, deadline=deadline)
 
     assert {hit.chunk_id for hit in hits} == {"chunk-0", "chunk-3"}
-    assert all(0 < hit.score < 0.04 for hit in hits), "reciprocal ranks, not similarities"
+    assert all(0 < hit.score <= 0.5 for hit in hits), "reciprocal ranks, not similarities"
 
 
 async def test_stop_words_match_nothing(store: VectorStore, shared: str, deadline: Deadline) -> None:

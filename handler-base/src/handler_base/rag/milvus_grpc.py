@@ -29,7 +29,7 @@ from handler_base.errors import (
 from handler_base.rag import milvus_calls
 from handler_base.rag.layout import CollectionLayout, hit_from_row
 from handler_base.rag.milvus_errors import NOT_LOADED, error_for_milvus_code
-from handler_base.rag.milvus_schema import DENSE_FIELD, KEY_FIELD, SPARSE_FIELD, VARCHAR_BYTES, row_of
+from handler_base.rag.milvus_schema import DENSE_FIELD, KEY_FIELD, RANK_CONSTANT, SPARSE_FIELD, VARCHAR_BYTES, row_of
 from handler_base.rag.store import (
     Chunk,
     CollectionInfo,
@@ -64,7 +64,13 @@ class PyMilvusStore:
     """
 
     def __init__(
-        self, uri: str, *, token: str = "", database: str = "default", rank_constant: int = 60, threads: int = 8
+        self,
+        uri: str,
+        *,
+        token: str = "",
+        database: str = "default",
+        rank_constant: int = RANK_CONSTANT,
+        threads: int = 8,
     ) -> None:
         self._uri = uri
         self._token = token

@@ -19,6 +19,7 @@ from handler_base.deadline import Deadline
 from handler_base.errors import InvalidRequestError, UpstreamError
 from handler_base.rag.layout import CollectionLayout, FieldDescription, hit_from_row, layout_from_fields
 from handler_base.rag.milvus_errors import NOT_LOADED, STALE_LAYOUT, error_for_milvus_code
+from handler_base.rag.milvus_schema import RANK_CONSTANT
 from handler_base.rag.store import CollectionInfo, Hit, check_collection_name, check_dimension, check_limit
 
 __all__ = ["RestVectorStore"]
@@ -116,7 +117,7 @@ class RestVectorStore:
         rank_constant: The k of reciprocal rank fusion.
     """
 
-    def __init__(self, http: HttpEndpoints, *, database: str = "default", rank_constant: int = 60) -> None:
+    def __init__(self, http: HttpEndpoints, *, database: str = "default", rank_constant: int = RANK_CONSTANT) -> None:
         self._http = http
         self._database = database
         self._rank_constant = rank_constant
