@@ -27,7 +27,7 @@ class LineStream:
         Raises:
             UpstreamError: A line is too long to be one.
         """
-        if self._after_return:
+        if self._after_return and data:
             self._after_return = False
             data = data.removeprefix(b"\n")
         if b"\r" in data:

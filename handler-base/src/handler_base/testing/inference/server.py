@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from aiohttp import web
 
@@ -47,6 +47,10 @@ class RecordedRequest:
     def json(self) -> Any:  # noqa: ANN401 - a body may be any JSON
         """The body as JSON."""
         return json.loads(self.body)
+
+
+_RECORDED: Final = web.RequestKey("recorded", RecordedRequest)
+_FAILURE: Final[web.RequestKey[Failure | None]] = web.RequestKey("failure", Failure)
 
 
 class FakeServer:
@@ -109,8 +113,7 @@ class FakeServer:
 
     def recorded(self, request: web.Request) -> RecordedRequest:
         """Return the record of the request that a handler answers."""
-        recorded: RecordedRequest = request["recorded"]
-        return recorded
+        return request[_RECORDED]
 
     async def json(self, request: web.Request, answer: object) -> web.StreamResponse:
         """Answer with JSON, or fail as scripted."""
@@ -118,7 +121,7 @@ class FakeServer:
 
     async def whole(self, request: web.Request, body: bytes, content_type: str) -> web.StreamResponse:
         """Answer with a body in one piece, or fail as scripted."""
-        failure: Failure | None = request["failure"]
+        failure = request[_FAILURE]
         headers = {"Content-Type": content_type}
         if failure is None:
             return web.Response(body=body, headers=headers)
@@ -153,7 +156,7 @@ class FakeServer:
             tail: Sent at once after the last piece; left out when the end marker is to be missing.
             error: How the dialect reports an error inside a stream.
         """
-        failure: Failure | None = request["failure"]
+        failure = request[_FAILURE]
         response = web.StreamResponse(headers={"Content-Type": content_type})
         response.enable_chunked_encoding()
         await response.prepare(request)
@@ -183,10 +186,10 @@ class FakeServer:
         async def handle(request: web.Request) -> web.StreamResponse:
             self._note_connection(request)
             recorded = await _recorded(request)
-            request["recorded"] = recorded
+            request[_RECORDED] = recorded
             self.requests.append(recorded)
             failure = self._next_failure() if failing else None
-            request["failure"] = failure
+            request[_FAILURE] = failure
             with self._counted():
                 if self.script.delay and failing:
                     await asyncio.sleep(self.script.delay)
