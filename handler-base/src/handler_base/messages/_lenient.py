@@ -1,22 +1,26 @@
-"""Shapes that older publishers send, read by a second, wider decoder.
+"""Reads a MessagePack body field by field: old publishers' shapes, and large bodies.
 
-Each message has a twin whose fields also take the old shapes: numbers with a fraction where the contract
-has integers, base64 text where it has bytes, numbers and booleans where it has text. The twin is typed as
-well, so that a hostile body is never unpacked into objects nobody asked for.
+Old publishers send numbers with a fraction where the contract has integers, base64 text where it has bytes,
+numbers and booleans where it has text, nil for what they leave out. Each field is read by its own type first
+and by a wider one after that.
+
+A body is first split into its fields without reading them. That is what large bodies need as well: no field is
+turned into objects before its size is known to be sensible for its type.
 """
 
 from __future__ import annotations
 
-import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
 
 from handler_base.errors import InvalidRequestError
 from handler_base.messages._base import Message
+from handler_base.messages._bounds import CONTAINER_LIMIT, TEXT_LIMIT, MapOf
 
 __all__ = ["decode_lenient", "has_alias"]
 
@@ -27,35 +31,15 @@ _ALIASES: Final[dict[str, str]] = {"audio_b64": "audio"}
 
 _ALIAS_BYTES: Final = tuple(alias.encode() for alias in _ALIASES)
 
+_STR_HEADERS: Final[dict[int, int]] = {**dict.fromkeys(range(0xA0, 0xC0), 1), 0xD9: 2, 0xDA: 3, 0xDB: 5}
+"""First byte of a text → bytes before its characters."""
+
 _WIDER: Final[dict[object, object]] = {
     int: int | float | str | None,
-    float: int | float | None,
+    float: int | float | str | None,
     bool: bool | int | None,
     str: str | int | float | bool | None,
-    # An unread view of the body: msgspec has no union of text and bytes.
-    bytes: msgspec.Raw,
 }
-
-
-def _plain(kind: object) -> object:
-    """Return a type without its bounds; they are checked at the end."""
-    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
-
-
-def _widened(kind: object) -> object:
-    if get_origin(kind) is dict:
-        return dict[str, str | int | float | bool | None] | None
-    return _WIDER.get(kind, kind)
-
-
-@cache
-def _twin_decoder(schema: type[Message]) -> msgspec.msgpack.Decoder[Any]:
-    fields: list[tuple[str, type, None]] = [
-        (field.name, cast("type", _widened(_plain(field.type))), None) for field in msgspec.structs.fields(schema)
-    ]
-    names = {name for name, _, _ in fields}
-    fields += [(alias, msgspec.Raw, None) for alias, target in _ALIASES.items() if target in names]
-    return msgspec.msgpack.Decoder(msgspec.defstruct(f"{schema.__name__}Lenient", fields, gc=False))
 
 
 def _to_int(value: float | str) -> int:
@@ -68,29 +52,86 @@ def _to_text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _to_bytes(value: msgspec.Raw) -> bytes:
-    try:
-        return msgspec.msgpack.decode(value, type=bytes | None) or b""
-    except msgspec.ValidationError:
-        return base64.b64decode(msgspec.msgpack.decode(value, type=str), validate=True)
+def _to_texts(value: dict[str, object]) -> dict[str, str]:
+    return {key: _to_text(item) for key, item in value.items()}
 
 
-_CONVERT: Final[dict[object, Callable[[Any], object]]] = {
-    int: _to_int,
-    float: float,
-    bool: bool,
-    str: _to_text,
-    bytes: _to_bytes,
-}
+_CONVERT: Final[dict[object, Callable[[Any], object]]] = {int: _to_int, float: float, bool: bool, str: _to_text}
 
 
-def _narrowed(kind: object, value: object) -> object:
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """How one field is read.
+
+    Attributes:
+        name: Its name, which is its key.
+        kind: Its type without bounds.
+        bounded: Its type.
+        decoder: Reads the contract's shape.
+        wider: Reads old shapes and nil.
+        convert: Makes the contract's shape of an old one.
+    """
+
+    name: str
+    kind: object
+    bounded: Any
+    decoder: msgspec.msgpack.Decoder[Any]
+    wider: msgspec.msgpack.Decoder[Any]
+    convert: Callable[[Any], object] | None
+
+    def read(self, piece: msgspec.Raw) -> object:
+        """Return the value, or None where nil was sent."""
+        view = memoryview(piece)
+        if self.kind is bytes:
+            return _read_bytes(view)
+        _check_size(self.kind, view)
+        try:
+            return self.decoder.decode(view)
+        except msgspec.ValidationError:
+            value = self.wider.decode(view)
+        if value is None or self.convert is None:
+            return value
+        return msgspec.convert(self.convert(value), self.bounded)
+
+
+def _check_size(kind: object, view: memoryview) -> None:
+    """Refuse what would grow: a number of a megabyte, or a long text that is not ASCII."""
+    if len(view) <= TEXT_LIMIT:
+        return
+    if kind is str:
+        if view[0] == 0xDB and bytes(view[5:]).isascii():
+            return
+    elif get_origin(kind) in {list, dict} and len(view) <= CONTAINER_LIMIT:
+        return
+    raise ValueError("too long for its type")
+
+
+def _read_bytes(view: memoryview) -> bytes | None:
+    header = _STR_HEADERS.get(view[0])
+    if header is None:
+        return msgspec.msgpack.decode(view, type=bytes | None)
+    return binascii.a2b_base64(view[header:], strict_mode=True) if len(view) > header else b""
+
+
+def _field(name: str, bounded: Any) -> _Field:  # noqa: ANN401 - any type a field may have
+    kind = get_args(bounded)[0] if get_origin(bounded) is Annotated else bounded
+    wider: Any = _WIDER.get(kind, bounded | None)
     convert = _CONVERT.get(kind)
-    if convert is not None:
-        return convert(value)
-    if isinstance(value, dict) and get_args(kind)[1] is str:
-        return {key: _to_text(item) for key, item in value.items()}
-    return value
+    if get_origin(kind) is dict and get_args(kind)[1] is str:
+        wider = MapOf[str | int | float | bool | None] | None
+        convert = _to_texts
+    decoder = msgspec.msgpack.Decoder
+    return _Field(name, kind, bounded, decoder(bounded), decoder(wider), convert)
+
+
+@cache
+def _shape(schema: type[Message]) -> tuple[msgspec.msgpack.Decoder[Any], tuple[_Field, ...]]:
+    """Return what splits a body into its fields, and what reads those."""
+    fields = tuple(_field(field.name, field.type) for field in msgspec.structs.fields(schema))
+    names = [field.name for field in fields]
+    names += [alias for alias, target in _ALIASES.items() if target in names]
+    split: list[tuple[str, type, None]] = [(name, msgspec.Raw, None) for name in names]
+    return msgspec.msgpack.Decoder(msgspec.defstruct(f"{schema.__name__}Fields", split, gc=False)), fields
 
 
 def has_alias(payload: bytes) -> bool:
@@ -99,21 +140,22 @@ def has_alias(payload: bytes) -> bool:
 
 
 def decode_lenient(schema: type[M], payload: bytes) -> M:
-    """Decode MessagePack in an old publisher's shape.
+    """Decode MessagePack field by field.
 
     Raises:
         InvalidRequestError: The body fits neither the contract nor an old shape.
     """
+    splitter, fields = _shape(schema)
     try:
-        twin = _twin_decoder(schema).decode(payload)
-        values: dict[str, object] = {}
-        for field in msgspec.structs.fields(schema):
-            value = getattr(twin, field.name)
-            if value is not None:
-                values[field.name] = _narrowed(_plain(field.type), value)
+        pieces = splitter.decode(payload)
+        values: dict[str, Any] = {}
+        for field in fields:
+            piece = getattr(pieces, field.name)
+            if piece is not None and (value := field.read(piece)) is not None:
+                values[field.name] = value
         for alias, target in _ALIASES.items():
-            if (value := getattr(twin, alias, None)) and not values.get(target):
-                values[target] = _to_bytes(value)
-        return msgspec.convert(values, schema)
-    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError, binascii.Error) as error:
+            if (piece := getattr(pieces, alias, None)) is not None and not values.get(target):
+                values[target] = _read_bytes(memoryview(piece)) or b""
+        return schema(**values)
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidRequestError(f"The body is not a valid {schema.__name__}.") from error

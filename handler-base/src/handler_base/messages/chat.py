@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from handler_base.messages._base import Message
-from handler_base.messages._numbers import Int32, Int64
+from handler_base.messages._bounds import Int32, Int64, ListOf, MapOf
 from handler_base.messages.common import DocumentSource, Usage
 
 __all__ = ["ChatRequest", "ChatResponse", "ChatStreamChunk", "GreetingRequest", "GreetingResponse", "LoginEvent"]
@@ -60,7 +60,7 @@ class ChatRequest(Message):
     session_id: str = ""
     language: str = "en"
     rerank_top_k: Int32 = 3
-    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    metadata: MapOf[str] = msgspec.field(default_factory=dict)
 
     @property
     def question(self) -> str:
@@ -75,16 +75,16 @@ class ChatResponse(Message):
     response: str = ""
     response_text: str = ""
     used_rag: bool = False
-    rag_sources: list[str] = msgspec.field(default_factory=list)
+    rag_sources: ListOf[str] = msgspec.field(default_factory=list)
     success: bool = True
     audio: bytes = b""
     error: str = ""
     request_id: str = ""
-    sources: list[DocumentSource] = msgspec.field(default_factory=list)
+    sources: ListOf[DocumentSource] = msgspec.field(default_factory=list)
     model: str = ""
     usage: Usage | None = None
     latency_ms: float = 0.0
-    timings_ms: dict[str, float] = msgspec.field(default_factory=dict)
+    timings_ms: MapOf[float] = msgspec.field(default_factory=dict)
     session_id: str = ""
     audio_format: str = ""
 

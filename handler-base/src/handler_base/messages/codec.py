@@ -11,8 +11,9 @@ from typing import Final, TypeVar, cast
 
 import msgspec
 
-from handler_base.errors import InvalidRequestError, UnsupportedFormatError
+from handler_base.errors import InternalError, InvalidRequestError, UnsupportedFormatError
 from handler_base.messages._base import Message
+from handler_base.messages._bounds import LARGE_BODY
 from handler_base.messages._lenient import decode_lenient, has_alias
 
 __all__ = ["Encoding", "decode", "detect", "encode"]
@@ -36,8 +37,6 @@ _MEDIA_TYPES: Final[dict[str, Encoding]] = {
 }
 
 _encoder: Final = msgspec.msgpack.Encoder()
-
-
 _decoders: Final[dict[type[Message], msgspec.msgpack.Decoder[Message]]] = {}
 
 
@@ -80,6 +79,8 @@ def decode(schema: type[M], payload: bytes, encoding: Encoding = Encoding.MSGPAC
         from handler_base.messages import protobuf  # noqa: PLC0415
 
         return protobuf.decode(schema, payload)
+    if len(payload) > LARGE_BODY:
+        return decode_lenient(schema, payload)
     try:
         message = _decoder(schema).decode(payload)
     except msgspec.ValidationError:
@@ -92,9 +93,16 @@ def decode(schema: type[M], payload: bytes, encoding: Encoding = Encoding.MSGPAC
 
 
 def encode(message: Message, encoding: Encoding = Encoding.MSGPACK) -> bytes:
-    """Write a message."""
+    """Write a message.
+
+    Raises:
+        InternalError: A value does not fit its field, such as a text with half a surrogate pair.
+    """
     if encoding is Encoding.PROTOBUF:
         from handler_base.messages import protobuf  # noqa: PLC0415 - see decode
 
         return protobuf.encode(message)
-    return _encoder.encode(message)
+    try:
+        return _encoder.encode(message)
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        raise InternalError from error

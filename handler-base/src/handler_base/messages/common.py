@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from handler_base.messages._base import Message
-from handler_base.messages._numbers import Int32
+from handler_base.messages._bounds import Int32
 
 __all__ = ["CancelRequest", "DocumentSource", "ErrorResponse", "Usage"]
 

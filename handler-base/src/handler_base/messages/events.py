@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from handler_base.messages._base import Message
-from handler_base.messages._numbers import Int64
+from handler_base.messages._bounds import Int64, MapOf
 
 __all__ = ["CHAT_EVENTS", "PIPELINE_EVENTS", "VOICE_EVENTS", "DomainEvent"]
 
@@ -50,4 +50,4 @@ class DomainEvent(Message):
     user_id: str = ""
     session_id: str = ""
     request_id: str = ""
-    data: dict[str, str | Int64 | float | bool | None] = msgspec.field(default_factory=dict)
+    data: MapOf[str | Int64 | float | bool | None] = msgspec.field(default_factory=dict)

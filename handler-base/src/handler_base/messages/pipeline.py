@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from handler_base.messages._base import Message
+from handler_base.messages._bounds import ListOf, MapOf
 
 __all__ = ["Artifact", "PipelineStatus", "PipelineTrigger"]
 
@@ -14,7 +15,7 @@ class PipelineTrigger(Message):
 
     request_id: str = ""
     pipeline: str = ""
-    parameters: dict[str, str] = msgspec.field(default_factory=dict)
+    parameters: MapOf[str] = msgspec.field(default_factory=dict)
 
 
 class Artifact(Message):
@@ -40,9 +41,9 @@ class PipelineStatus(Message):
     pipeline: str = ""
     submitted_at: str = ""
     error: str = ""
-    available_pipelines: list[str] = msgspec.field(default_factory=list)
+    available_pipelines: ListOf[str] = msgspec.field(default_factory=list)
     message: str = ""
     timestamp: str = ""
     progress: str = ""
-    artifacts: list[Artifact] = msgspec.field(default_factory=list)
+    artifacts: ListOf[Artifact] = msgspec.field(default_factory=list)
     finished_at: str = ""

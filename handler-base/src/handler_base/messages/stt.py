@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from handler_base.messages._base import Message
-from handler_base.messages._numbers import Int32, Int64
+from handler_base.messages._bounds import Int32, Int64
 
 __all__ = ["STTInterrupt", "STTStreamMessage", "STTTranscription"]
 

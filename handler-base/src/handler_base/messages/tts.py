@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from handler_base.messages._base import Message
-from handler_base.messages._numbers import Int32, Int64
+from handler_base.messages._bounds import Int32, Int64, ListOf
 
 __all__ = [
     "TTSAudioChunk",
@@ -83,15 +83,15 @@ class TTSVoiceListResponse(Message):
     """The voices there are."""
 
     default_speaker: str = ""
-    custom_voices: list[TTSVoiceInfo] = msgspec.field(default_factory=list)
+    custom_voices: ListOf[TTSVoiceInfo] = msgspec.field(default_factory=list)
     last_refresh: Int64 = 0
     timestamp: Int64 = 0
-    speakers: list[str] = msgspec.field(default_factory=list)
+    speakers: ListOf[str] = msgspec.field(default_factory=list)
 
 
 class TTSVoiceRefreshResponse(Message):
     """The custom voices found again."""
 
     count: Int32 = 0
-    custom_voices: list[TTSVoiceInfo] = msgspec.field(default_factory=list)
+    custom_voices: ListOf[TTSVoiceInfo] = msgspec.field(default_factory=list)
     timestamp: Int64 = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from handler_base.messages._base import Message
-from handler_base.messages._numbers import Int32, Int64
+from handler_base.messages._bounds import Int32, Int64, ListOf, MapOf
 from handler_base.messages.common import DocumentSource
 
 __all__ = ["VoiceRequest", "VoiceResponse", "VoiceStreamChunk"]
@@ -37,12 +37,12 @@ class VoiceResponse(Message):
     response: str = ""
     audio: bytes = b""
     transcription: str = ""
-    sources: list[DocumentSource] = msgspec.field(default_factory=list)
+    sources: ListOf[DocumentSource] = msgspec.field(default_factory=list)
     error: str = ""
     audio_format: str = ""
     sample_rate: Int32 = 0
     latency_ms: float = 0.0
-    timings_ms: dict[str, float] = msgspec.field(default_factory=dict)
+    timings_ms: MapOf[float] = msgspec.field(default_factory=dict)
     rag_docs_used: Int32 = 0
     session_id: str = ""
 
