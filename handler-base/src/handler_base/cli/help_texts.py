@@ -1,0 +1,124 @@
+"""The long help of each command, with examples."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from handler_base.cli.exit_codes import table
+
+__all__ = [
+    "CHAT",
+    "DLQ",
+    "DLQ_LIST",
+    "DLQ_REPLAY",
+    "DLQ_SHOW",
+    "FLEET",
+    "INGEST",
+    "PUBLISH",
+    "STATUS",
+    "STREAMS",
+    "VERSION",
+]
+
+
+def _help(text: str, *examples: str) -> str:
+    """Return paragraphs, each in one line so that the terminal folds it, and examples that keep their lines."""
+    paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
+    shown = "\n".join(f"  {example}".replace("[", r"\[") for example in examples)
+    return "\n\n".join((*paragraphs, f"\b\n[bold]Examples[/bold]\n{shown}"))
+
+
+FLEET: Final = (
+    _help(
+        """Ask the fleet, feed it documents, look at it, and repair what it gave up.
+
+Addresses and credentials come from the environment (NATS_URL, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CREDS,
+EMBEDDINGS_URL, MILVUS_HOST and so on), then from .env in the current folder, then from .local/env of a stack that
+`make run` started here or in a folder above.""",
+        "make run                                   start everything on this machine",
+        "fleet status                               see what answers",
+        'fleet chat "When does the first ferry leave?"',
+        "fleet ingest docs/                         add your own documents",
+    )
+    + f"\n\n\b\n[bold]Exit codes[/bold]\n{table()}"
+)
+
+
+CHAT: Final = _help(
+    """Ask a question and print the answer as it is written, with its sources.
+
+Without a question it becomes a conversation: one session, so that the fleet remembers what was said; /new starts
+another, /quit leaves. Lines piped in are asked one after the other. Ctrl-C cancels the running answer.""",
+    'fleet chat "How do I reset the pump?"',
+    'fleet chat "And what if that fails?" --session ann-1',
+    'fleet chat "Summarise the contract" --collection legal --top-k 10 --verbose',
+    'fleet chat "Say hello" --no-rag --speak hello.wav',
+    'fleet chat "How many?" --json | jq -r .response',
+    "fleet chat                                 a conversation",
+)
+
+INGEST: Final = _help(
+    """Add files and folders (.txt, .md, .html, .pdf) to a collection.
+
+Doing it again changes nothing: documents that are the same are left alone, changed ones are replaced piece by piece.
+Embeddings come from EMBEDDINGS_URL; the collection is in Milvus at MILVUS_HOST and MILVUS_PORT.""",
+    "fleet ingest docs/ handbook.pdf",
+    "fleet ingest docs/ --collection handbook",
+    "fleet ingest /srv/docs --root /srv/docs    identities that do not depend on where you are",
+    "fleet ingest docs/ --json | jq .failed",
+)
+
+STATUS: Final = _help(
+    """List the services that answer, with their load and health.""",
+    "fleet status",
+    "fleet status chat-handler --endpoints      each endpoint, with its last error",
+    "fleet status --json | jq '.[] | {name, in_flight}'",
+)
+
+STREAMS: Final = _help(
+    """Show the JetStream streams of the contract: present or missing, how full, and who reads them.""",
+    "fleet streams",
+    "fleet streams --check                      exit code 1 when one is missing or differs",
+    "fleet streams --json | jq '.[] | select(.present) | .name'",
+)
+
+DLQ: Final = _help(
+    """Look at work that was given up, and try it again.""",
+    "fleet dlq list",
+    "fleet dlq show 12",
+    "fleet dlq replay 12 13",
+    "fleet dlq replay --all --stream COMPANIONS_CHAT",
+)
+
+DLQ_LIST: Final = _help(
+    """List the dead letters, oldest first.""",
+    "fleet dlq list",
+    "fleet dlq list --stream COMPANIONS_CHAT --limit 0",
+    "fleet dlq list --json",
+)
+
+DLQ_SHOW: Final = _help(
+    """Print a dead letter as JSON: why it was given up, its headers, and its message decoded.""",
+    "fleet dlq show 12",
+    "fleet dlq show 12 --save question.msgpack",
+)
+
+DLQ_REPLAY: Final = _help(
+    """Publish dead letters again on the subjects they came from; each record goes when that is stored.""",
+    "fleet dlq replay 12 13",
+    "fleet dlq replay --all --consumer chat-handler",
+)
+
+PUBLISH: Final = _help(
+    """Publish any message of the contract, described in JSON.
+
+The subject tells which message it is; a field that is unknown or of the wrong type is named. Fields of bytes are
+written as base64, or as "@FILE", relative to the JSON file. On a subject that a stream captures, the message is
+stored before the command ends.""",
+    'echo \'{"message": "hi"}\' | fleet publish ai.chat.request - --reply',
+    "fleet publish ai.chat.user.ann.message question.json",
+    "fleet publish ai.voice.request voice.json --reply --protobuf",
+    'echo \'{"audio": "@hello.wav", "language": "en"}\' | fleet publish ai.voice.request - --reply',
+)
+
+VERSION: Final = "Print the version of the fleet's library and of Python."
