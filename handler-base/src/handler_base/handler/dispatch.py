@@ -181,6 +181,8 @@ class Dispatcher:
 
     async def _settle(self, question: Question, outcome: Outcome, delivery: Delivery) -> FleetError | None:
         error = outcome.error
+        if not await delivery.still_ours():
+            return error  # another replica answers it
         streamed = outcome.context is not None and outcome.context.streamed
         again = error is not None and error.type in _RETRYABLE and not streamed
         if again and delivery.attempt < self._policy.max_deliver and not question.deadline.expired():

@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=Settings)
 
+_PAUSES: Final = tuple(timedelta(seconds=seconds) for seconds in (0.5, 2, 8, 30))
+"""After each failed attempt at durable work: somebody waits for the answer."""
+
 _CLOSING: Final = timedelta(seconds=5)
 """Kept for flushing and closing, on top of the drain budget; handlers cannot spend it."""
 
@@ -61,7 +64,7 @@ class Service:
         self._endpoints = endpoints_of(type(handler))
         self._running = RunningRequests()
         self._admission = Admission(settings.max_concurrency, settings.queue_size)
-        self._policy = FailurePolicy(max_deliver=settings.max_deliver)
+        self._policy = FailurePolicy(max_deliver=settings.max_deliver, schedule=_PAUSES)
         self._streams = StreamManager(self.connection, settings.stream_replicas)
         self._dead_letters = DeadLetters(self.connection)
         self._responder = ServiceResponder(

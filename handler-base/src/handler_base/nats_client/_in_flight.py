@@ -46,6 +46,7 @@ class InFlight:
         self._finished: set[tuple[str, str]] = set()
         self._finished_before: set[tuple[str, str]] = set()
         self._beating: asyncio.Task[None] | None = None
+        self._last_tick = time.monotonic()
         self._idle: asyncio.Future[None] | None = None
         self._redeliveries = metrics.REDELIVERIES.of(stream, consumer)
         self._heartbeats = metrics.HEARTBEATS_SENT.of(stream, consumer)
@@ -63,11 +64,14 @@ class InFlight:
             self._redeliveries.inc()
         running = self._deliveries.get(key)
         if running is not None:
-            running.adopt(msg)
+            self._adopt(running, delivery, msg)
             return None
         if key in self._finished or key in self._finished_before:
             # The first acknowledgement got lost with its link.
             self._send(msg.reply, ACK)
+            return None
+        if self._held_up():
+            # It may have come long ago, and be another replica's by now. The server brings it again if not.
             return None
         self._deliveries[key] = delivery
         return delivery
@@ -84,6 +88,12 @@ class InFlight:
         self._send(delivery.reply, payload)
         self._free()
 
+    async def still_owns(self, delivery: Delivery) -> bool:
+        """Return whether the server still counts a delivery as ours; one that is overdue is confirmed or lost."""
+        if not delivery.settled and time.monotonic() - delivery.held_since > self.ack_wait * _OWNED:
+            await self._give_up_lost()
+        return not delivery.settled
+
     def hand_back(self, delay: timedelta) -> int:
         """Give back everything that is not settled, to be delivered again after `delay`; return how much it was."""
         left = list(self._deliveries.values())
@@ -98,6 +108,7 @@ class InFlight:
 
     def start(self) -> None:
         """Begin to send signs of life, every third of `ack_wait`."""
+        self._last_tick = time.monotonic()
         self._beating = asyncio.create_task(self._beat_regularly(), name="delivery-heartbeats")
 
     def stop(self) -> None:
@@ -131,9 +142,25 @@ class InFlight:
             for delivery in due:
                 delivery.held_since = max(delivery.held_since, now)
 
+    def _held_up(self) -> bool:
+        """Whether this process stood still for so long that what it reads now may not be its own any more."""
+        return time.monotonic() - self._last_tick > self.ack_wait * _OWNED
+
+    def _adopt(self, running: Delivery, again: Delivery, msg: Msg) -> None:
+        """Take over a later delivery of what is being worked on."""
+        # Each attempt comes at the earliest when the one before it ran out.
+        earliest = running.held_since + self.ack_wait * (again.attempt - running.attempt)
+        held_up = self._held_up()
+        running.adopt(msg)
+        if held_up:
+            running.held_since = min(running.held_since, earliest)
+
     async def _beat_regularly(self) -> None:
         while True:
             await asyncio.sleep(self._until_next_beat())
+            if self._held_up():
+                await self._confirmed()
+            self._last_tick = time.monotonic()
             if self._overdue():
                 await self._give_up_lost()
             await self.beat()

@@ -34,6 +34,10 @@ class Settler(Protocol):
             finished: Whether the message must not be handled again.
         """
 
+    async def still_owns(self, delivery: Delivery) -> bool:
+        """Return whether the server still counts a delivery as ours."""
+        ...
+
 
 class Delivery:
     """A message from a stream.
@@ -116,6 +120,14 @@ class Delivery:
     async def term(self, reason: str = "") -> None:
         """The work is given up: the server must not deliver it again."""
         self._settler.settle(self, term_payload(reason), finished=True)
+
+    async def still_ours(self) -> bool:
+        """Return whether the server still counts it as ours; ask before an effect that must not happen twice.
+
+        Costs nothing while heartbeats are confirmed. After the process was held up for long, frozen for example,
+        it asks the server first.
+        """
+        return await self._settler.still_owns(self)
 
     def adopt(self, msg: Msg) -> None:
         """Take over a later delivery of the same message: it is being worked on, and is ours again."""
