@@ -94,7 +94,7 @@ class ChatHandler(Handler[ChatSettings]):
     @endpoint(durable=(CHAT_LOGIN,), bounded=False)
     async def login(self, event: LoginEvent, _context: Context) -> None:
         """Take note of a login."""
-        await self._backends.memory.open_session(event.user_id, premium=event.premium)
+        await self._backends.memory.open_session(event.user_id, username=event.username, premium=event.premium)
 
     async def _gather(self, request: ChatRequest, context: Context) -> tuple[Sequence[Turn], Retrieval]:
         """Load the conversation and find passages, at the same time where both are wanted."""
