@@ -176,6 +176,7 @@ class Endpoint:
                 connection = response.connection
                 if connection is not None and connection.protocol is not None:
                     connection.protocol.read_timeout = timeouts.between.total_seconds()
+                    connection.protocol.start_timeout()
                 return HttpStream(response, self.breaker, self._most_bytes)
             if status not in passing:
                 raise await self._refusal(response)

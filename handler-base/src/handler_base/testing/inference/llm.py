@@ -32,6 +32,7 @@ class LLMScript(Script):
         line_end: What ends a line of the stream.
         streams: Whether it streams at all; else it answers a request for a stream in one piece.
         strict_model: Whether it answers 404 for a model it does not list.
+        raw: Sent as they are in place of the events of a stream; empty: the answer is made of `tokens`.
     """
 
     tokens: Sequence[str] = _TOKENS
@@ -44,6 +45,7 @@ class LLMScript(Script):
     line_end: str = "\n"
     streams: bool = True
     strict_model: bool = False
+    raw: Sequence[bytes] = ()
 
 
 class FakeLLM(FakeServer):
@@ -114,6 +116,8 @@ class FakeLLM(FakeServer):
                 **({"usage": self._usage(body, pieces)} if self.script.usage else {}),
             }
             return await self.json(request, answer)
+        if self.script.raw:
+            return await self.stream(request, self.script.raw, "text/event-stream")
         include = body.get("stream_options", {}).get("include_usage", False) and self.script.usage
         events = [self._chunk(model, {"content": piece}) for piece in pieces]
         events[:0] = [self._chunk(model, {"reasoning_content": piece}) for piece in self.script.reasoning]
