@@ -60,7 +60,10 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"error: cannot listen on {options.host}:{options.port} ({error.strerror})", file=sys.stderr)
+        print(
+            f"error: cannot listen on {options.host}:{options.port} ({os.strerror(error.errno or 0).lower()})",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

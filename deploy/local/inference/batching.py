@@ -43,6 +43,14 @@ class _Job:
     tokens: list[int]
     done: asyncio.Future[Matrix]
 
+    def finish(self, vector: Matrix) -> None:
+        if not self.done.done():
+            self.done.set_result(vector)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
 
 class EmbeddingBatcher:
     """Puts the texts of concurrent calls into shared model runs.
@@ -53,9 +61,13 @@ class EmbeddingBatcher:
         encoder: The model.
         workers: Model runs at once, one thread each.
         cache_size: Vectors kept of texts seen last (1.5 KB each).
+
+    Attributes:
+        failures: Runs of the model that failed.
     """
 
     def __init__(self, encoder: SentenceEncoder, *, workers: int = 2, cache_size: int = 16_384) -> None:
+        self.failures = 0
         self._encoder = encoder
         self._workers = workers
         self._cache_size = cache_size
@@ -138,7 +150,12 @@ class EmbeddingBatcher:
             if not batch:
                 continue
             rows = [job.tokens for job in batch]
-            vectors = await loop.run_in_executor(self._executor, self._encoder.encode_tokens, rows)
+            try:
+                vectors = await loop.run_in_executor(self._executor, self._encoder.encode_tokens, rows)
+            except Exception as error:  # noqa: BLE001 - the callers get it; the worker must live on for the next batch
+                self.failures += 1
+                for job in batch:
+                    job.fail(error)
+                continue
             for job, vector in zip(batch, vectors, strict=True):
-                if not job.done.done():
-                    job.done.set_result(vector.copy())
+                job.finish(vector.copy())

@@ -65,7 +65,7 @@ class ChatRoutes:
         body = await read_object(request)
         messages = read_messages(body.get("messages"))
         streamed = boolean(body, "stream", default=False)
-        options = body.get("stream_options") or {}
+        options = {} if body.get("stream_options") is None else body["stream_options"]
         if not isinstance(options, dict):
             raise InvalidRequestError("`stream_options` must be an object.")
         with_usage = boolean(options, "include_usage", default=False)

@@ -163,17 +163,18 @@ class SentenceEncoder:
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text, cut to `max_tokens` with both marker tokens kept."""
         ids: list[list[int]] = [
-            encoding.ids for encoding in self._tokenizer.encode_batch_fast([text[:_MAX_CHARACTERS] for text in texts])
+            encoding.ids
+            for encoding in self._tokenizer.encode_batch_fast([_readable(text[:_MAX_CHARACTERS]) for text in texts])
         ]
         return [row if len(row) <= self.max_tokens else [*row[: self.max_tokens - 1], row[-1]] for row in ids]
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text of any length has, without the marker tokens."""
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return len(self._tokenizer.encode(_readable(text), add_special_tokens=False).ids)
 
     def pieces(self, word: str) -> list[int]:
         """Return the vocabulary ids a word is cut into; frequent words have one small id."""
-        ids: list[int] = self._tokenizer.encode(word, add_special_tokens=False).ids
+        ids: list[int] = self._tokenizer.encode(_readable(word), add_special_tokens=False).ids
         return ids
 
     def encode_tokens(self, rows: Sequence[Sequence[int]]) -> Matrix:
@@ -204,6 +205,11 @@ class SentenceEncoder:
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return one unit vector a text: shape (texts, 384)."""
         return self.encode_tokens(self.tokenize(texts)) if texts else np.empty((0, DIMENSION), dtype=np.float32)
+
+
+def _readable(text: str) -> str:
+    """Replace lone surrogates, which JSON can hold and the tokenizer cannot."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _scale_queries(layer: _Layer) -> _Layer:

@@ -57,7 +57,7 @@ _COMPANION: Final = 0.86
 _MOST_SENTENCES: Final = 3
 _MOST_CANDIDATES: Final = 1000
 _SAME: Final = 0.93
-_SHORT_QUESTION: Final = 4
+_SHORT_QUESTION: Final = 3
 
 
 class ExtractiveModel:

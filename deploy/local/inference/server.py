@@ -40,15 +40,17 @@ class ServerOptions:
 class _Status:
     """What `/health` and `/v1/models` tell."""
 
-    def __init__(self) -> None:
+    def __init__(self, batcher: EmbeddingBatcher) -> None:
         self.failures = 0
+        self._batcher = batcher
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/health", self._health), web.get("/v1/models", self._models)]
 
     async def _health(self, _request: web.Request) -> web.Response:
         models = {"chat": CHAT_MODEL, "embeddings": EMBEDDING_MODEL, "reranker": RERANK_MODEL}
-        status = {"status": "ok", "kind": FINGERPRINT, "about": ABOUT, "models": models, "failures": self.failures}
+        failures = self.failures + self._batcher.failures
+        status = {"status": "ok", "kind": FINGERPRINT, "about": ABOUT, "models": models, "failures": failures}
         return web.json_response(status)
 
     async def _models(self, _request: web.Request) -> web.Response:
@@ -85,8 +87,8 @@ def build_app(encoder: SentenceEncoder, options: ServerOptions | None = None) ->
         options: How the server behaves.
     """
     options = options or ServerOptions()
-    status = _Status()
     batcher = EmbeddingBatcher(encoder, workers=options.workers)
+    status = _Status(batcher)
     lexicon = Lexicon(encoder)
     chat = ChatRoutes(
         ExtractiveModel(batcher, lexicon), encoder.count_tokens, words_per_second=options.words_per_second

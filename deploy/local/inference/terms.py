@@ -29,6 +29,8 @@ _ENDINGS: Final = ("", "e", "s", "ed", "ing", "es", "ly")
 _ABBREVIATIONS: Final = re.compile(
     r"(?:\b(?:[A-Z]|[Dd]r|[Mm]rs?|[Mm]s|[Ss]t|[Nn]o|[Nn]os|[Ff]ig|[Pp]p?|approx|c|ca|cf|etc|vs|e\.g|i\.e))\.$"
 )
+_LONGEST_ABBREVIATION: Final = 10
+_LONGEST_SENTENCE: Final = 2000
 _SENTENCE_END: Final = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[\"'(\[]?[A-Z0-9])")
 _LIST_MARK: Final = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)]|#{1,6})\s+")
 _QUOTES: Final = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
@@ -74,7 +76,11 @@ def split_sentences(text: str) -> list[str]:
 def _split_line(line: str) -> list[str]:
     pieces: list[str] = []
     for piece in _SENTENCE_END.split(line):
-        if pieces and _ABBREVIATIONS.search(pieces[-1]):
+        if (
+            pieces
+            and len(pieces[-1]) < _LONGEST_SENTENCE
+            and _ABBREVIATIONS.search(pieces[-1][-_LONGEST_ABBREVIATION:])
+        ):
             pieces[-1] = f"{pieces[-1]} {piece}"
         elif piece:
             pieces.append(piece)
