@@ -14,7 +14,8 @@ import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -113,8 +114,16 @@ def _read_bytes(view: memoryview) -> bytes | None:
     return binascii.a2b_base64(view[header:], strict_mode=True) if len(view) > header else b""
 
 
+def _plain(bounded: Any) -> object:  # noqa: ANN401 - any type a field may have
+    """Return a type without its bounds and without None."""
+    if get_origin(bounded) is Annotated:
+        return get_args(bounded)[0]
+    parts = [part for part in get_args(bounded) if part is not NoneType]
+    return parts[0] if get_origin(bounded) in {Union, UnionType} and len(parts) == 1 else bounded
+
+
 def _field(name: str, bounded: Any) -> _Field:  # noqa: ANN401 - any type a field may have
-    kind = get_args(bounded)[0] if get_origin(bounded) is Annotated else bounded
+    kind = _plain(bounded)
     wider: Any = _WIDER.get(kind, bounded | None)
     convert = _CONVERT.get(kind)
     if get_origin(kind) is dict and get_args(kind)[1] is str:
