@@ -1,1 +1,1 @@
-"""x"""
+"""Pipelines triggered and followed over NATS; arrives with a later version."""

@@ -1,1 +1,1 @@
-"""x"""
+"""Live audio to transcriptions and interrupts; arrives with a later version."""

@@ -1,1 +1,1 @@
-"""x"""
+"""Text to speech in chunks, and the voice registry; arrives with a later version."""

@@ -1,1 +1,1 @@
-"""x"""
+"""A spoken question to a spoken answer; arrives with a later version."""

@@ -1,0 +1,56 @@
+# Every task of the project. CI calls these targets and nothing else.
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := handler-base chat-handler voice-assistant stt-module tts-module pipeline-bridge deploy conftest.py
+
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-faults lint format typecheck bench eval docs lock proto clean
+
+help: ## Show the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: ## Make .venv and keep it as the lock file says (the other targets do it by themselves)
+	@$(PYTHON) deploy/local/bootstrap.py
+
+run: install ## Start the whole fleet on this machine; Ctrl-C stops it
+	@$(BIN)/python -m deploy.local
+
+test: install ## Run the tests with coverage
+	@$(BIN)/python -m pytest -m "not faults" --cov --cov-report=term:skip-covered
+
+test-faults: install ## Run the slow failure tests
+	@$(BIN)/python -m pytest -m faults --timeout 300
+
+lint: install ## Check style
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: install ## Fix style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+typecheck: install ## Check types, strictly, tests too
+	@$(BIN)/mypy $(SOURCES)
+
+bench: install ## Measure against the Go and FastStream peers; writes deploy/bench/results
+	@$(PYTHON) deploy/local/bootstrap.py --group bench
+	@$(BIN)/python -m deploy.bench
+
+eval: install ## Measure retrieval on the sample corpus; writes deploy/local/eval/results.md
+	@$(BIN)/python -m deploy.local.eval.run
+
+docs: install ## Write docs/asyncapi.yaml from the declarations in code
+	@$(BIN)/python -m handler_base.asyncapi docs/asyncapi.yaml
+
+lock: install ## Resolve the dependencies anew into the lock files
+	@$(BIN)/python deploy/local/lock.py
+
+proto: install ## Generate the Protocol Buffers stubs
+	@$(BIN)/python -m handler_base.messages.proto.generate
+
+clean: ## Remove .venv, the local state and all caches
+	@rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
