@@ -90,7 +90,9 @@ class _OpenAI:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise malformed() from error
         found = {position if item.index is None else item.index: item.embedding for position, item in enumerate(items)}
-        return _complete([found[position] for position in range(len(question.texts)) if position in found], question)
+        if set(found) != set(range(len(question.texts))):
+            raise malformed()
+        return [found[position] for position in range(len(question.texts))]
 
 
 @dataclass(frozen=True, slots=True)

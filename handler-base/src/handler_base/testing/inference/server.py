@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ __all__ = ["FakeServer", "RecordedRequest"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+_BOUNDARY: Final = re.compile(r"multipart/form-data;.*boundary=\"?([^\s;\"]+)")
+_PARAMETER: Final = re.compile(rb'(\bname|\bfilename)="([^"]*)"')
+_PART_TYPE: Final = re.compile(rb"Content-Type: *([^\r\n]+)", re.IGNORECASE)
 _ENDLESS_PIECE = b" " * 65536
 
 
@@ -249,15 +253,17 @@ async def _not_found(_request: web.Request) -> web.StreamResponse:
 
 
 async def _recorded(request: web.Request) -> RecordedRequest:
+    body = await request.read()
     form: dict[str, bytes] = {}
     files: dict[str, tuple[str, str]] = {}
-    body = await request.read()
-    if request.content_type == "multipart/form-data":
-        for name, value in (await request.post()).items():
-            if isinstance(value, web.FileField):
-                form[name] = value.file.read()
-                files[name] = (value.filename, value.content_type)
-            else:
-                form[name] = str(value).encode()
+    boundary = _BOUNDARY.search(request.headers.get("Content-Type", ""))
+    if boundary is not None:
+        for part in body.split(b"--" + boundary[1].encode())[1:-1]:
+            head, _, content = part.partition(b"\r\n\r\n")
+            names = {match[1].decode(): match[2].decode() for match in _PARAMETER.finditer(head)}
+            form[names["name"]] = content.removesuffix(b"\r\n")
+            if "filename" in names:
+                media_type = _PART_TYPE.search(head)
+                files[names["name"]] = (names["filename"], media_type[1].decode() if media_type is not None else "")
     headers = {name.lower(): value for name, value in request.headers.items()}
     return RecordedRequest(request.method, request.path, dict(request.query), headers, body, form, files)
