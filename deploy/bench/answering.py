@@ -30,14 +30,14 @@ async def stream(environment: Environment) -> Result:
     result = Result("stream", "Streamed answer, 64 tokens 5 ms apart, 32 in flight")
     await environment.script(Script(gap=_TOKEN_GAP))
     plan = Plan("stream", total=200 if environment.quick else 600, in_flight=32)
-    return await _against_go(environment, result, plan, {"go": ()})
+    return await _against_go(environment, result, plan, {"go": (), "go, tokens gathered": ("-gather=25ms",)})
 
 
 async def burst(environment: Environment) -> Result:
     """A streamed answer whose tokens come all at once."""
     result = Result("burst", "Streamed answer, 64 tokens in one burst, 32 in flight")
     plan = Plan("stream", total=400 if environment.quick else 1500, in_flight=32)
-    return await _against_go(environment, result, plan, {"go": ()})
+    return await _against_go(environment, result, plan, {"go": (), "go, tokens gathered": ("-gather=25ms",)})
 
 
 async def _against_go(
@@ -56,7 +56,7 @@ async def _against_go(
         ratio = ratios(outcomes["ours"].costs, outcomes["go"].costs)
         result.bars.append(Bar(f"{result.name}: CPU a request, ours / Go", ratio, 1.0))
     else:
-        result.notes.append(f"No ratio: {GO_HINT}")
+        result.unmeasured = GO_HINT
     return result
 
 
@@ -75,7 +75,7 @@ async def echo(environment: Environment) -> Result:
     outcomes = dict(zip(contestants, await interleave(environment, list(contestants.values()), plan), strict=True))
     _add_rows(result, outcomes)
     if faststream is None:
-        result.notes.append(f"No ratio: {FASTSTREAM_HINT}")
+        result.unmeasured = FASTSTREAM_HINT
     else:
         ratio = ratios(outcomes["faststream"].costs, outcomes["ours"].costs)
         result.bars.append(Bar("echo: CPU a request, FastStream / ours", ratio, 2.5, "higher"))

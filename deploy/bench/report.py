@@ -50,6 +50,8 @@ def _bar_table(results: Sequence[Result]) -> list[str]:
             verdict = "pass" if bar.passed else "**FAIL**"
             measured = f"{bar.value.text(_digits(bar))} {bar.unit}"
             lines.append(f"| {bar.text} | {measured} | {sign} {bar.limit:,g} {bar.unit} | {verdict} |")
+        if result.unmeasured:
+            lines.append(f"| {result.name} | {result.unmeasured} | | not measured |")
         if result.failures:
             lines.append(
                 f"| {result.name}: every answer right | {sum(result.failures.values())} wrong | 0 | **FAIL** |"
@@ -81,6 +83,8 @@ def summary(result: Result) -> str:
         sign = "<=" if bar.better == "lower" else ">="
         lines.append(f"  {verdict}  {bar.text}: {bar.value.text(_digits(bar))} {sign} {bar.limit:,g} {bar.unit}")
     lines += [f"  FAIL  {number} x {reason}" for reason, number in result.failures.items()]
+    if result.unmeasured:
+        lines.append(f"  ----  not measured. {result.unmeasured}")
     lines += [f"  note  {note}" for note in result.notes]
     return "\n".join(lines)
 

@@ -67,6 +67,7 @@ class Result:
         rows: The contestants.
         bars: What must hold.
         notes: What the reader must know besides.
+        unmeasured: Why a bar of the scenario could not be measured; empty where all were.
         failures: Wrong or missing answers; any fails the scenario.
     """
 
@@ -75,6 +76,7 @@ class Result:
     rows: list[Row] = field(default_factory=list)
     bars: list[Bar] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unmeasured: str = ""
     failures: dict[str, int] = field(default_factory=dict)
 
     @property

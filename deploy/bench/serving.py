@@ -35,7 +35,7 @@ async def overhead(environment: Environment) -> Result:
     if go is not None:
         contestants["go"] = go
     else:
-        result.notes.append(f"No peer: {GO_HINT}")
+        result.notes.append(f"Without the Go peer to compare with. {GO_HINT}")
     lasts = _OVERHEAD.until_first_token + _OVERHEAD.tokens * _OVERHEAD.gap
     plan = Plan("stream", total=200 if environment.quick else 500, in_flight=50, spread_start=timedelta(seconds=lasts))
     own: dict[str, list[list[float]]] = {name: [] for name in contestants}

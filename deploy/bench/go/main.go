@@ -28,6 +28,7 @@ type handler struct {
 	client     *http.Client
 	up         upstreams
 	rawVectors bool
+	gather     time.Duration
 	stream     bool
 }
 
@@ -36,6 +37,7 @@ func main() {
 	url := flag.String("nats", nats.DefaultURL, "NATS server")
 	subject := flag.String("subject", "bench.go.chat.request", "subject of the questions")
 	rawVectors := flag.Bool("raw-vectors", false, "pass the embedding on as json.RawMessage instead of []float32")
+	gather := flag.Duration("gather", 0, "send together the tokens that come within this time; 0: each at once")
 	var up upstreams
 	flag.StringVar(&up.llm, "llm", "", "base URL of the chat server")
 	flag.StringVar(&up.embeddings, "embeddings", "", "base URL of the embeddings server")
@@ -48,7 +50,7 @@ func main() {
 		log.Fatal(err)
 	}
 	h := &handler{
-		conn: conn, up: up, rawVectors: *rawVectors, stream: *mode == "stream",
+		conn: conn, up: up, rawVectors: *rawVectors, gather: *gather, stream: *mode == "stream",
 		// The default transport keeps two idle connections a host: under load it would dial for nearly every call.
 		client: &http.Client{Transport: &http.Transport{
 			MaxIdleConns:        1024,

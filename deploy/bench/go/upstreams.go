@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"sort"
 	"strings"
-	"time"
 )
 
 const (
@@ -195,8 +194,7 @@ func (h *handler) completeStream(ctx context.Context, request *ChatRequest, mess
 	}
 	defer response.Body.Close()
 
-	subject := "ai.chat.response.stream." + request.RequestID
-	chunk := ChatStreamChunk{RequestID: request.RequestID, Type: "chunk"}
+	writer := h.newStreamWriter(request.RequestID)
 	var text strings.Builder
 	lines := bufio.NewScanner(response.Body)
 	for lines.Scan() {
@@ -215,16 +213,13 @@ func (h *handler) completeStream(ctx context.Context, request *ChatRequest, mess
 		if len(event.Choices) == 0 || event.Choices[0].Delta.Content == "" {
 			continue
 		}
-		chunk.Content, chunk.Timestamp = event.Choices[0].Delta.Content, time.Now().Unix()
-		text.WriteString(chunk.Content)
-		h.publish(subject, &chunk)
-		chunk.Sequence++
+		text.WriteString(event.Choices[0].Delta.Content)
+		writer.write(event.Choices[0].Delta.Content)
 	}
 	if err := lines.Err(); err != nil {
 		return err
 	}
-	chunk.Type, chunk.Content, chunk.Done = "done", "", true
-	h.publish(subject, &chunk)
+	writer.close()
 	answer.ResponseText = text.String()
 	return nil
 }

@@ -55,3 +55,9 @@ def test_plot_is_drawn(result: Result, tmp_path: Path) -> None:
 
 def test_without_bars_there_is_no_plot(tmp_path: Path) -> None:
     assert not draw([Result("start", "Start")], tmp_path / "bench.png")
+
+
+def test_a_missing_peer_is_told_and_not_passed_over() -> None:
+    result = Result("rag", "RAG request", unmeasured="Install Go.")
+    assert "| rag | Install Go. | | not measured |" in markdown([result], quick=False)
+    assert "not measured. Install Go." in summary(result)
