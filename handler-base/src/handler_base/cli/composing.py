@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, get_args, get_origin
+from typing import Annotated, Final, get_args, get_origin
 
 import msgspec
 
@@ -113,6 +113,8 @@ def _resolve(kind: type[msgspec.Struct], value: Mapping[str, object], folder: Pa
 
 
 def _resolve_item(declared: object, item: object, folder: Path, where: str) -> object:
+    if get_origin(declared) is Annotated:
+        declared = get_args(declared)[0]
     if declared is bytes:
         return _read_bytes(item, folder, where)
     inner = _struct_of(declared)

@@ -64,21 +64,21 @@ Doing it again changes nothing: documents that are the same are left alone, chan
 Embeddings come from EMBEDDINGS_URL; the collection is in Milvus at MILVUS_HOST and MILVUS_PORT.""",
     "fleet ingest docs/ handbook.pdf",
     "fleet ingest docs/ --collection handbook",
-    "fleet ingest /srv/docs --root /srv/docs    identities that do not depend on where you are",
+    "fleet ingest /srv/docs --root /srv/docs    named the same from anywhere",
     "fleet ingest docs/ --json | jq .failed",
 )
 
 STATUS: Final = _help(
     """List the services that answer, with their load and health.""",
     "fleet status",
-    "fleet status chat-handler --endpoints      each endpoint, with its last error",
+    "fleet status chat-handler --endpoints      each endpoint",
     "fleet status --json | jq '.[] | {name, in_flight}'",
 )
 
 STREAMS: Final = _help(
     """Show the JetStream streams of the contract: present or missing, how full, and who reads them.""",
     "fleet streams",
-    "fleet streams --check                      exit code 1 when one is missing or differs",
+    "fleet streams --check                      exit code 1 when one differs",
     "fleet streams --json | jq '.[] | select(.present) | .name'",
 )
 
@@ -118,7 +118,7 @@ stored before the command ends.""",
     'echo \'{"message": "hi"}\' | fleet publish ai.chat.request - --reply',
     "fleet publish ai.chat.user.ann.message question.json",
     "fleet publish ai.voice.request voice.json --reply --protobuf",
-    'echo \'{"audio": "@hello.wav", "language": "en"}\' | fleet publish ai.voice.request - --reply',
+    'echo \'{"audio": "@hi.wav"}\' | fleet publish ai.voice.request - --reply',
 )
 
 VERSION: Final = "Print the version of the fleet's library and of Python."
