@@ -15,6 +15,7 @@ __all__ = [
     "LARGE_BODY",
     "MAX_ENTRIES",
     "MAX_ITEMS",
+    "MAX_KEYS",
     "TEXT_LIMIT",
     "Int32",
     "Int64",
@@ -29,6 +30,9 @@ MAX_ENTRIES: Final = 256
 
 MAX_ITEMS: Final = 4096
 """Most items of a list."""
+
+MAX_KEYS: Final = 4096
+"""Most fields of a large body, counting those that are repeated or unknown."""
 
 LARGE_BODY: Final = 256 * 1024
 """Bytes above which a body is read field by field, with an eye on each field's size."""

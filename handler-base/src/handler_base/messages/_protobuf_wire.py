@@ -10,12 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from handler_base.messages._bounds import TEXT_LIMIT
+from handler_base.messages._bounds import MAX_KEYS, TEXT_LIMIT
 
 __all__ = ["check_growth"]
-
-_FIELDS: Final = 4096
-"""Most fields of a message, counting those that are repeated or unknown."""
 
 _FIXED: Final[dict[int, int]] = {1: 8, 5: 4}
 """Wire type → bytes of its value."""
@@ -45,7 +42,7 @@ def check_growth(payload: bytes, texts: frozenset[int], repeated: Mapping[int, i
 def _fields(payload: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield number, start and end of each field's value."""
     position, size = 0, len(payload)
-    for _ in range(_FIELDS):
+    for _ in range(MAX_KEYS):
         if position >= size:
             break
         tag, start = _varint(payload, position)
