@@ -32,7 +32,7 @@ class Run:
     err: str
 
     @property
-    def json(self) -> Any:
+    def json(self) -> Any:  # noqa: ANN401 - whatever the command printed
         return json.loads(self.out)
 
 

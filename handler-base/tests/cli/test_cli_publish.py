@@ -182,3 +182,15 @@ async def test_what_does_not_fit_a_message(fleet: Fleet) -> None:
     run = await fleet("publish", "ai.chat.request", "-", stdin=json.dumps({"message": "x" * 2_000_000}))
     assert run.code == 2
     assert "bytes are too large; this server takes 1048576" in run.err
+
+
+async def test_protocol_buffers_are_answered_in_kind(fleet: Fleet, start: StartService) -> None:
+    running = await start(echo)
+    arrived = await running.listen("ai.chat.request")
+    run = await fleet("publish", "ai.chat.request", "-", "--reply", "--protobuf", stdin='{"message": "hi"}')
+    assert run.code == 0, run.err
+    assert run.json["response"] == "hi"
+    msg = await asyncio.wait_for(arrived.get(), 5)
+    assert msg.headers is not None
+    assert msg.headers["Content-Type"] == "application/x-protobuf"
+    assert decode(ChatRequest, msg.data, Encoding.PROTOBUF).message == "hi"

@@ -8,18 +8,17 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final, NoReturn, TypeVar
-from urllib.parse import urlsplit
 
 import typer
 
-from handler_base.cli.environment import read_settings
+from handler_base.cli.environment import read_settings, without_credentials
 from handler_base.cli.exit_codes import ExitCode
 from handler_base.cli.terminal import fail
 from handler_base.config import Settings
 from handler_base.errors import FleetError, InvalidRequestError, PermissionDeniedError, UpstreamUnavailableError
 from handler_base.nats_client import ApiError, JetStreamApi, NatsConnection, options_from_settings
 
-__all__ = ["connected", "jetstream", "refuse", "run_command", "shown_servers"]
+__all__ = ["connected", "jetstream", "refuse", "run_command"]
 
 T = TypeVar("T")
 
@@ -58,7 +57,7 @@ async def connected(nats_url: str) -> AsyncIterator[NatsConnection]:
         typer.Exit: NATS cannot be reached or refuses.
     """
     settings = read_settings(Settings, nats_url=nats_url)
-    servers = shown_servers(settings)
+    servers = without_credentials(settings.nats_url)
     connection = NatsConnection(options_from_settings(settings, "fleet-cli"))
     try:
         await connection.connect(timeout=_CONNECT_TIMEOUT)
@@ -110,13 +109,3 @@ def refuse(error: FleetError) -> NoReturn:
     """
     later = f" Try again in {error.retry_after.total_seconds():.1f} s." if error.retry_after else ""
     fail(f"{error.message}{later} ({error.type.value})", ExitCode.FLEET_ERROR)
-
-
-def shown_servers(settings: Settings) -> str:
-    """Return the addresses of the servers without user names, passwords and tokens."""
-    return ", ".join(_without_credentials(url) for url in settings.nats_servers)
-
-
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url if "://" in url else f"nats://{url}")
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -11,7 +11,7 @@ from handler_base.cli.exit_codes import ExitCode
 from handler_base.cli.terminal import fail
 from handler_base.config import Settings
 
-__all__ = ["LOCAL_ENVIRONMENT", "find_local_environment", "read_settings"]
+__all__ = ["LOCAL_ENVIRONMENT", "find_local_environment", "read_settings", "without_credentials"]
 
 S = TypeVar("S", bound=Settings)
 
@@ -50,3 +50,14 @@ def read_settings(kind: type[S], *, nats_url: str = "") -> S:
         fail(f"{name} is not valid: {first['msg']}. Set it in the environment or in .env.", ExitCode.USAGE)
     except (OSError, UnicodeDecodeError) as error:
         fail(f"The settings cannot be read: {error}.", ExitCode.USAGE)
+
+
+def without_credentials(urls: str) -> str:
+    """Return comma-separated URLs without their user names, passwords and tokens."""
+    return ", ".join(_hidden(url.strip()) for url in urls.split(",") if url.strip())
+
+
+def _hidden(url: str) -> str:
+    # Not parsed: what is shown may be wrong in just the part that a parser refuses.
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from handler_base.cli.environment import read_settings
+from handler_base.cli.environment import read_settings, without_credentials
 from handler_base.cli.exit_codes import ExitCode
 from handler_base.cli.terminal import clean_line, fail, print_json, print_text, warn
 from handler_base.clients import HttpPool, embeddings_client
@@ -41,7 +42,8 @@ async def ingest(paths: Sequence[Path], collection: str, root: Path | None, *, a
     except (NotFoundError, InvalidRequestError) as error:
         fail(error.message, ExitCode.USAGE)
     except FleetError as error:
-        where = f"EMBEDDINGS_URL={settings.embeddings_url}, Milvus at {settings.milvus_host}:{settings.milvus_port}"
+        embeddings = without_credentials(settings.embeddings_url)
+        where = f"EMBEDDINGS_URL={embeddings}, Milvus at {settings.milvus_host}:{settings.milvus_port}"
         fail(f"{error.message} Check {where}; `make run` starts both.", ExitCode.FLEET_ERROR)
     except ValueError as error:
         fail(f"EMBEDDINGS_URL is not valid: {error}.", ExitCode.USAGE)
@@ -79,7 +81,9 @@ def _progress(*, shown: bool) -> Iterator[Callable[[IngestProgress], None]]:
         TimeRemainingColumn(),
     )
     # The bar goes to the error stream, so that the report alone can be redirected.
-    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
+    with Progress(
+        *columns, console=Console(stderr=True), disable=not (shown and sys.stderr.isatty()), transient=True
+    ) as bar:
         task = bar.add_task("Reading", total=None)
 
         def advance(progress: IngestProgress) -> None:
