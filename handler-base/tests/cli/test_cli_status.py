@@ -29,8 +29,11 @@ async def test_services_with_their_load(fleet: Fleet, start: StartService) -> No
     assert service["average_ms"] > 0
     subjects = {endpoint["subject"]: endpoint for endpoint in service["endpoints"]}
     assert subjects["ai.chat.request"]["last_error"] == "upstream_error"
+    assert (service["health"], service["in_flight"]) == ("ok", 0)
+    running.handler.works["reranker"] = False
     table = await fleet("status")
     assert table.code == 0
+    assert "degraded: reranker" in table.out
     assert "probe" in table.out
     endpoints = await fleet("status", "probe", "--endpoints")
     assert "ai.chat.user.*.message" in endpoints.out
@@ -44,7 +47,7 @@ async def test_health_and_in_flight_come_from_the_stats_data(fleet: Fleet, clien
     await responder.start()
     await client.flush()
     (service,) = (await fleet("status", "--json")).json
-    assert service["in_flight"] == 5
+    assert service["in_flight"] == 3
     assert service["health"] == "degraded\x1b[0m: reranker"
     table = await fleet("status")
     assert "degraded[0m: reranker" in table.out

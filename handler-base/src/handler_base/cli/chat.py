@@ -100,7 +100,9 @@ async def converse(connection: NatsConnection, question: str, options: ChatOptio
         async with Question(connection, options.request(question), timeout=options.timeout) as asked:
             answer = await _print_as_it_comes(asked, options)
     except UpstreamUnavailableError:
-        where = connection.connected_url or "NATS"
+        where = connection.connected_url
+        if not connection.is_connected:
+            fail("The connection to NATS was lost; start it again with `make run`.", ExitCode.NATS_UNREACHABLE)
         fail(f"No chat-handler is listening on {where}; start the fleet with `make run`.", ExitCode.NO_ANSWER)
     except DeadlineExceededError as error:
         fail(f"{error.message} Look at `fleet status`, or give it longer with --timeout.", ExitCode.NO_ANSWER)

@@ -38,7 +38,6 @@ class _Instance(msgspec.Struct):
     id: str = ""
     version: str = ""
     started: str = ""
-    metadata: dict[str, Any] | None = None
     endpoints: list[_Endpoint] | None = None
 
 
@@ -148,21 +147,16 @@ def _average_ms(endpoints: list[_Endpoint]) -> float:
 
 
 def _health(instance: _Instance) -> str:
-    """Return what the service says of itself, in its metadata or in the data of an endpoint."""
-    for said in (instance.metadata or {}, *(endpoint.data or {} for endpoint in instance.endpoints or [])):
-        if said.get("health"):
-            return str(said["health"])
-    return ""
+    """Return what the service says of itself, with each endpoint."""
+    said = ((endpoint.data or {}).get("health") for endpoint in instance.endpoints or [])
+    return str(next(filter(None, said), ""))
 
 
 def _in_flight(instance: _Instance) -> int | None:
-    """Return the requests under way: the service's own count, or the sum over its endpoints."""
-    own = (instance.metadata or {}).get("in_flight")
-    if own is not None and str(own).isdecimal():
-        return int(own)
+    """Return the requests under way, which each endpoint tells of the whole service."""
     counts = [(endpoint.data or {}).get("in_flight") for endpoint in instance.endpoints or []]
     known = [count for count in counts if isinstance(count, int)]
-    return sum(known) if known else None
+    return max(known, default=None)
 
 
 def _shown(value: object) -> str:

@@ -53,7 +53,7 @@ def print_text(text: str, *, end: str = "\n") -> None:
 
 def print_json(value: object) -> None:
     """Print one JSON document; control characters are escaped, so it is safe on a terminal too."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = json.dumps(value, ensure_ascii=False, default=str, indent=2 if sys.stdout.isatty() else None)
     print(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text), flush=True)  # noqa: T201 - this is what prints
 
 

@@ -159,6 +159,7 @@ class Service:
         for endpoint in self._endpoints:
             for subject in endpoint.durable:
                 stats = self._responder.add_endpoint(endpoint.method, subject.pattern, queue_group="")
+                stats.data = self._figures
                 routes.setdefault(stream_of(subject).name, []).append((endpoint, subject, stats))
         for stream, routed in routes.items():
             spec = ConsumerSpec(
@@ -192,6 +193,7 @@ class Service:
         for endpoint in self._endpoints:
             for subject in endpoint.core:
                 stats = self._responder.add_endpoint(endpoint.method, subject.pattern, queue_group=self.handler.name)
+                stats.data = self._figures
                 take = partial(self._dispatcher.take, endpoint, subject, stats)
                 self._subscriptions.append(
                     await self.connection.subscribe(subject.pattern, take, queue=self.handler.name)
@@ -220,6 +222,16 @@ class Service:
             checks[f"consumer {consumer.spec.stream}"] = Check(consumer.healthy, consumer.trouble)
         degraded = {name: "away" for name, works in self.handler.dependencies().items() if not works}
         return HealthReport(checks, degraded)
+
+    def _figures(self) -> dict[str, object]:
+        """Return what `$SRV.STATS` says of the whole service besides its counts."""
+        report = self._readiness()
+        missing = [name for name, check in report.checks.items() if not check.ok] or list(report.degraded)
+        return {
+            "health": f"{report.status}: {', '.join(missing)}" if missing else report.status,
+            "in_flight": self.in_flight,
+            "waiting": self._admission.waiting,
+        }
 
     def _render(self) -> bytes:
         metrics.QUEUE_DEPTH.of("all").set(self._admission.waiting)
