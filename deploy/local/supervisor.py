@@ -15,12 +15,17 @@ from typing import Final
 
 from handler_base.errors import UpstreamUnavailableError
 
-__all__ = ["Backoff", "Child", "ChildSpec", "Supervisor"]
+__all__ = ["Backoff", "Child", "ChildSpec", "Supervisor", "tethered"]
 
 _TETHER: Final = Path(__file__).with_name("tether.py")
 _POLL_SECONDS: Final = 0.02
 _LOOK_SECONDS: Final = 2.0
 _TAIL_BYTES: Final = 4096
+
+
+def tethered(*command: str) -> tuple[str, ...]:
+    """Return the command that runs another one and has the kernel kill it when this process dies."""
+    return (sys.executable, "-IS", str(_TETHER), str(os.getpid()), *command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ class Child:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-IS", str(_TETHER), str(os.getpid()), *self.spec.command),
+                *tethered(*self.spec.command),
                 cwd=self._directory,
                 env={**os.environ, **self.spec.environment},
                 stdin=asyncio.subprocess.DEVNULL,
