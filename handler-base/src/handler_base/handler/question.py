@@ -12,14 +12,13 @@ from handler_base.deadline import Deadline
 from handler_base.errors import FleetError, InvalidRequestError, PayloadTooLargeError
 from handler_base.handler.endpoints import Endpoint
 from handler_base.messages import Encoding, Message, decode, detect
-from handler_base.messages.subjects import ALL, Subject, check_token, response_subject_allowed, subject_matches
+from handler_base.messages.subjects import Subject, check_token, is_ingress, response_subject_allowed
 from handler_base.nats_client import headers as names
 from handler_base.nats_client.headers import header
 
 __all__ = ["Question", "read_question"]
 
 _TOKENS: Final = ("request_id", "user_id", "session_id")
-_INGRESS: Final = tuple(subject.pattern for subject in ALL if set(subject.receivers) - {"client"})
 
 
 class _Asked(Protocol):
@@ -117,7 +116,9 @@ def _deadline(headers: Mapping[str, str] | None, budget: timedelta, age: timedel
 
 def _may_reply(reply: str) -> bool:
     """Whether an inbox is one: not a system subject, and nothing that a service listens to."""
-    return bool(reply) and not reply.startswith("$") and not any(subject_matches(p, reply) for p in _INGRESS)
+    if reply.startswith("_INBOX."):
+        return True
+    return bool(reply) and not reply.startswith("$") and not is_ingress(reply)
 
 
 def _identify(question: Question, message: _Asked, raw_subject: str) -> None:

@@ -33,7 +33,15 @@ from handler_base.messages.tts import (
 )
 from handler_base.messages.voice import VoiceRequest, VoiceResponse, VoiceStreamChunk
 
-__all__ = ["ALL", "Subject", "check_token", "response_subject_allowed", "subject_matches"]
+__all__ = [
+    "ALL",
+    "Subject",
+    "check_token",
+    "is_ingress",
+    "patterns_overlap",
+    "response_subject_allowed",
+    "subject_matches",
+]
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
@@ -69,8 +77,9 @@ class Subject:
         messages: What crosses it.
         publishers: Who publishes on it: service names, or ``client``.
         receivers: Who subscribes to it.
-        max_bytes: Largest body that is read from it.
         description: One line for the AsyncAPI document.
+        max_bytes: Largest body that is read from it.
+        replies: What comes back in the reply inbox of a question.
         pattern: The template with ``*`` for each placeholder, for subscriptions.
     """
 
@@ -80,6 +89,7 @@ class Subject:
     receivers: tuple[str, ...]
     description: str
     max_bytes: int = 64 * KIB
+    replies: tuple[type[Message], ...] = ()
     pattern: str = field(init=False)
     _regex: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
@@ -121,20 +131,15 @@ def subject_matches(pattern: str, subject: str) -> bool:
     return len(wanted) == len(given)
 
 
-_OWN_RESPONSES: Final = ("_INBOX.>", "ai.*.response.>")
-_CONCRETE: Final = re.compile(r"[A-Za-z0-9_$-]+(\.[A-Za-z0-9_$-]+)*")
-
-
-def response_subject_allowed(subject: str, allowed: tuple[str, ...] = ()) -> bool:
-    """Whether an answer may go to a subject the caller chose.
-
-    Args:
-        subject: What the request names.
-        allowed: Patterns the operator allows besides `_INBOX.>` and `ai.*.response.>`.
-    """
-    if len(subject) > 256 or not _CONCRETE.fullmatch(subject):
-        return False
-    return any(subject_matches(pattern, subject) for pattern in (*_OWN_RESPONSES, *allowed))
+def patterns_overlap(one: str, other: str) -> bool:
+    """Whether some subject falls under both of two NATS patterns."""
+    left, right = one.split("."), other.split(".")
+    for mine, yours in zip(left, right, strict=False):
+        if ">" in {mine, yours}:
+            return True
+        if mine != yours and "*" not in {mine, yours}:
+            return False
+    return len(left) == len(right)
 
 
 CHAT_LOGIN = Subject(
@@ -150,7 +155,12 @@ CHAT_USER_MESSAGE = Subject(
     "ai.chat.user.{user_id}.message", (ChatRequest,), (CLIENT,), (CHAT,), "A question, kept until it is answered."
 )
 CHAT_REQUEST = Subject(
-    "ai.chat.request", (ChatRequest,), (CLIENT,), (CHAT,), "A question by request-reply or plain publish."
+    "ai.chat.request",
+    (ChatRequest,),
+    (CLIENT,),
+    (CHAT,),
+    "A question by request-reply or plain publish.",
+    replies=(ChatResponse,),
 )
 CHAT_RESPONSE = Subject(
     "ai.chat.response.{request_id}", (ChatResponse,), (CHAT,), (CLIENT,), "The final answer.", 8 * MIB
@@ -161,10 +171,22 @@ CHAT_RESPONSE_STREAM = Subject(
 CHAT_CANCEL = Subject("ai.chat.cancel.{request_id}", (CancelRequest,), (CLIENT,), (CHAT,), "Stops a running answer.")
 
 VOICE_REQUEST_LEGACY = Subject(
-    "voice.request", (VoiceRequest,), (CLIENT,), (VOICE,), "A spoken question, the older subject.", 8 * MIB
+    "voice.request",
+    (VoiceRequest,),
+    (CLIENT,),
+    (VOICE,),
+    "A spoken question, the older subject.",
+    8 * MIB,
+    replies=(VoiceResponse,),
 )
 VOICE_REQUEST = Subject(
-    "ai.voice.request", (VoiceRequest,), (CLIENT,), (VOICE,), "A spoken question by request-reply or publish.", 8 * MIB
+    "ai.voice.request",
+    (VoiceRequest,),
+    (CLIENT,),
+    (VOICE,),
+    "A spoken question by request-reply or publish.",
+    8 * MIB,
+    replies=(VoiceResponse,),
 )
 VOICE_USER_REQUEST = Subject(
     "ai.voice.user.{user_id}.request", (VoiceRequest,), (CLIENT,), (VOICE,), "A spoken question, kept.", 8 * MIB
@@ -212,14 +234,29 @@ TTS_STATUS = Subject(
 )
 TTS_CANCEL = Subject("ai.voice.tts.cancel.{session_id}", (CancelRequest,), (CLIENT, VOICE), (TTS,), "Stops the speech.")
 TTS_VOICES_LIST = Subject(
-    "ai.voice.tts.voices.list", (TTSVoiceListResponse,), (CLIENT,), (TTS,), "Asks which voices there are."
+    "ai.voice.tts.voices.list",
+    (TTSVoiceListResponse,),
+    (CLIENT,),
+    (TTS,),
+    "Asks which voices there are.",
+    replies=(TTSVoiceListResponse,),
 )
 TTS_VOICES_REFRESH = Subject(
-    "ai.voice.tts.voices.refresh", (TTSVoiceRefreshResponse,), (CLIENT,), (TTS,), "Looks for custom voices again."
+    "ai.voice.tts.voices.refresh",
+    (TTSVoiceRefreshResponse,),
+    (CLIENT,),
+    (TTS,),
+    "Looks for custom voices again.",
+    replies=(TTSVoiceRefreshResponse,),
 )
 
 PIPELINE_TRIGGER = Subject(
-    "ai.pipeline.trigger", (PipelineTrigger,), (CLIENT,), (PIPELINE,), "Starts a pipeline run, once."
+    "ai.pipeline.trigger",
+    (PipelineTrigger,),
+    (CLIENT,),
+    (PIPELINE,),
+    "Starts a pipeline run, once.",
+    replies=(PipelineStatus,),
 )
 PIPELINE_STATUS = Subject(
     "ai.pipeline.status.{request_id}", (PipelineStatus,), (PIPELINE,), (CLIENT,), "Where a run stands."
@@ -243,3 +280,35 @@ DEAD_LETTER = Subject(
 )
 
 ALL: Final[tuple[Subject, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Subject))
+
+
+def _regex(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """Return what matches any of these NATS patterns, at a fraction of the time it takes one by one."""
+    parts = (re.escape(pattern).replace(r"\*", r"[^.]+").replace(">", ".+") for pattern in patterns)
+    return re.compile("|".join(parts))
+
+
+_INGRESS: Final = _regex(
+    (*(subject.pattern for subject in ALL if set(subject.receivers) - {CLIENT}), "ai.dlq.>", "ai.*.event.>")
+)
+_OWN_RESPONSES: Final = _regex(("_INBOX.>", "ai.*.response.>"))
+_CONCRETE: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+
+
+def is_ingress(subject: str) -> bool:
+    """Whether a service listens to a subject, or trusts what lies there: no caller may have it written to."""
+    return _INGRESS.fullmatch(subject) is not None
+
+
+def response_subject_allowed(subject: str, allowed: tuple[str, ...] = ()) -> bool:
+    """Whether an answer may go to a subject the caller chose.
+
+    What a service listens to is never allowed, whatever the patterns say: an answer there would be a question.
+
+    Args:
+        subject: What the request names.
+        allowed: Patterns the operator allows besides `_INBOX.>` and `ai.*.response.>`.
+    """
+    if len(subject) > 256 or not _CONCRETE.fullmatch(subject) or is_ingress(subject):
+        return False
+    return bool(_OWN_RESPONSES.fullmatch(subject)) or any(subject_matches(pattern, subject) for pattern in allowed)
