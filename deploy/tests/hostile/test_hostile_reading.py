@@ -1,0 +1,53 @@
+"""Reading a hostile body: refused with a typed error, at a cost that is bounded by its size."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from chat_handler import ChatHandler
+from deploy.tests.hostile.bodies import Body, harmful, huge, unreadable
+from handler_base.handler import Endpoint, endpoints_of
+from handler_base.handler.question import Question, read_question
+from handler_base.messages.subjects import Subject
+
+TARGETS = [
+    pytest.param(endpoint, subject, id=subject.template)
+    for endpoint in endpoints_of(ChatHandler)
+    for subject in (*endpoint.core, *endpoint.durable)
+]
+
+
+def read(endpoint: Endpoint, subject: Subject, body: Body) -> Question:
+    name = subject.format(**dict.fromkeys(subject.placeholders, "ann"))
+    return read_question(endpoint, subject, name, body.payload, body.headers, reply="", budget=timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(("endpoint", "subject"), TARGETS)
+def test_what_cannot_be_read_has_a_typed_error(endpoint: Endpoint, subject: Subject) -> None:
+    wrong = {
+        body.name: question.error
+        for body in (*unreadable(endpoint.schema), *huge())
+        if (question := read(endpoint, subject, body)).error is None or question.error.code not in {400, 413, 415}
+    }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(("endpoint", "subject"), TARGETS)
+def test_reading_costs_no_more_than_an_event_loop_can_spare(endpoint: Endpoint, subject: Subject) -> None:
+    slow = {}
+    for body in (*unreadable(endpoint.schema), *harmful(), *huge()):
+        seconds = min(_cost(partial(read, endpoint, subject, body)) for _ in range(3))
+        if seconds > 0.025:
+            slow[body.name] = seconds
+    assert slow == {}
+
+
+def _cost(call: partial[Question]) -> float:
+    """Seconds of CPU, which other programs on the machine do not add to."""
+    began = time.thread_time()
+    call()
+    return time.thread_time() - began
