@@ -120,7 +120,7 @@ def _present(parts: Sequence[Part]) -> list[Part]:
         elif part.without:
             say(f"warning: {part.missing}: {part.without}. {part.claim.instead.capitalize()}.")
         else:
-            raise NotFoundError(f"{part.missing}. Run `make setup`, or {part.claim.instead}.")
+            raise NotFoundError(f"{part.missing}. Run `make install`, or {part.claim.instead}.")
     return present
 
 
