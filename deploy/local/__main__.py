@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.local.environment import PORTS, read_settings
+from deploy.local.ingest import CORPUS
 from deploy.local.screen import complain
 from deploy.local.stack import run
 from handler_base.errors import FleetError
@@ -21,6 +22,7 @@ settings, in the environment or in .env:
   {ports}
                         ports of the local ones
   LOCAL_DIR             where data and logs are kept; default .local
+  LOCAL_CORPUS          documents ingested at the first start; default {corpus}
 """
 
 
@@ -33,7 +35,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.local",
         description="Run the fleet and everything it needs on this machine, until Ctrl-C.",
-        epilog=_SETTINGS.format(ports=", ".join(PORTS)),
+        epilog=_SETTINGS.format(ports=", ".join(PORTS), corpus=CORPUS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args()

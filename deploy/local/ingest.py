@@ -19,9 +19,10 @@ from deploy.local.supervisor import tethered
 __all__ = ["CORPUS", "fingerprint", "ingest_corpus"]
 
 CORPUS: Final = Path("deploy") / "local" / "corpus"
-"""In the checkout. Documents are named relative to it, so that the same command by hand changes nothing."""
+"""In the checkout; `LOCAL_CORPUS` names other documents."""
 
 _DECIDING: Final = (
+    "LOCAL_CORPUS",
     "MILVUS_HOST",
     "MILVUS_DATABASE",
     "COLLECTION_NAME",
@@ -40,7 +41,7 @@ def fingerprint(settings: StackSettings) -> str:
     digest = hashlib.sha256()
     for variable in _DECIDING:
         digest.update(f"{variable}={settings.given.get(variable, '')}\n".encode())
-    corpus = settings.root / CORPUS
+    corpus = settings.root / _corpus(settings)
     for path in sorted(path for path in corpus.rglob("*") if path.is_file()):
         digest.update(f"{path.relative_to(corpus).as_posix()} {path.stat().st_size}\n".encode())
         digest.update(path.read_bytes())
@@ -64,7 +65,7 @@ async def ingest_corpus(settings: StackSettings, environment: Mapping[str, str],
     if stamp.exists() and stamp.read_text("utf-8") == wanted:
         say("the sample documents are ingested already")
         return True
-    say(f"ingesting the sample documents of {CORPUS} (once; half a minute or so)")
+    say(f"ingesting the sample documents of {_corpus(settings)} (once; half a minute or so)")
     begun = time.monotonic()
     code, output, errors = await _run(settings, environment)
     if code != 0:
@@ -78,6 +79,11 @@ async def ingest_corpus(settings: StackSettings, environment: Mapping[str, str],
     return True
 
 
+def _corpus(settings: StackSettings) -> Path:
+    # Relative where it can be: documents are named by it, and the same command by hand has to change nothing.
+    return Path(settings.given.get("LOCAL_CORPUS", str(CORPUS)))
+
+
 async def _run(settings: StackSettings, environment: Mapping[str, str]) -> tuple[int, str, str]:
     """Run the command; return its exit code and the last lines of what it said and of its errors.
 
@@ -85,7 +91,7 @@ async def _run(settings: StackSettings, environment: Mapping[str, str]) -> tuple
     """
     visible = sys.stderr.isatty()
     process = await asyncio.create_subprocess_exec(
-        *tethered(sys.executable, "-m", "handler_base.cli", "ingest", str(CORPUS)),
+        *tethered(sys.executable, "-m", "handler_base.cli", "ingest", str(_corpus(settings))),
         cwd=settings.root,
         env={**os.environ, **environment},
         stdin=asyncio.subprocess.DEVNULL,
