@@ -41,7 +41,7 @@ _KILLED: Final = 130
 
 
 async def run(settings: StackSettings) -> None:
-    """Run the stack until SIGINT, SIGTERM or SIGHUP; a second signal ends it by force.
+    """Run the stack until SIGINT, SIGTERM or SIGHUP; a further SIGINT ends it by force.
 
     Raises:
         FleetError: It cannot be brought up; what ran is stopped again.
@@ -84,16 +84,18 @@ def _alone(settings: StackSettings) -> Iterator[None]:
 
 
 def _stop_on_signals(stopping: asyncio.Event, supervisor: Supervisor) -> None:
-    def stop() -> None:
-        if stopping.is_set():
+    def stop(number: signal.Signals) -> None:
+        if not stopping.is_set():
+            stopping.set()
+            say("stopping; Ctrl-C once more ends everything at once")
+        elif number == signal.SIGINT:
+            # A SIGTERM often comes twice: to the process group, and passed on by make.
             say("killed")
             supervisor.kill()
             os._exit(_KILLED)
-        stopping.set()
-        say("stopping; once more ends everything at once")
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
 
 
 async def _bring_up(settings: StackSettings, supervisor: Supervisor) -> None:
