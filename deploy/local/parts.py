@@ -27,7 +27,7 @@ SERVICES: Final = ("chat_handler", "voice_assistant", "stt_module", "tts_module"
 
 _MAX_PAYLOAD: Final = "8MB"
 _LEAST_RELEVANT: Final = "0.03"
-"""Of the local reranker. Among the questions of `deploy/local/eval` no passage that holds an answer scores below 0.045."""
+"""Of the local reranker: no passage with an answer to a question of `deploy/local/eval` scores below 0.045."""
 
 
 @dataclass(frozen=True, slots=True)
