@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from deploy.local.environment import PORTS
+from deploy.local.ingest import CORPUS
 from handler_base.config import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -55,6 +57,12 @@ def _fields() -> dict[str, str]:
     return fields
 
 
+def _stack() -> dict[str, str]:
+    """Return what the local stack reads besides."""
+    ports = {name: str(port) for name, port in PORTS.items()}
+    return {**ports, "LOCAL_DIR": ".local", "LOCAL_CORPUS": str(CORPUS)}
+
+
 def _example() -> list[tuple[str, str, str]]:
     """Return name, default and the line above of each setting in the example."""
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
@@ -72,7 +80,7 @@ def test_discovery_finds_the_base_and_the_services() -> None:
 
 
 def test_the_example_shows_every_setting_with_its_default() -> None:
-    assert {name: default for name, default, _ in _example()} == _fields()
+    assert {name: default for name, default, _ in _example()} == _fields() | _stack()
 
 
 def test_each_setting_is_shown_once_under_a_line_that_explains_it() -> None:
