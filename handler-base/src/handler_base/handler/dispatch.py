@@ -22,7 +22,7 @@ from handler_base.errors import (
 from handler_base.handler.admission import Admission
 from handler_base.handler.context import Context
 from handler_base.handler.endpoints import Endpoint
-from handler_base.handler.question import Question, read_question
+from handler_base.handler.question import Question, detached, read_question
 from handler_base.handler.running import RunningRequests
 from handler_base.handler.sender import Sender
 from handler_base.messages import Message
@@ -212,7 +212,7 @@ class Dispatcher:
             async with asyncio.timeout(question.deadline.remaining()):
                 outcome.result = await self._run(question, message, context, accepted=accepted)
         except FleetError as error:
-            outcome.error = error
+            outcome.error = detached(error)
         except TimeoutError:
             outcome.error = DeadlineExceededError()
         except asyncio.CancelledError:

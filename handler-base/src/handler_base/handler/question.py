@@ -16,7 +16,7 @@ from handler_base.messages.subjects import Subject, check_token, is_ingress, res
 from handler_base.nats_client import headers as names
 from handler_base.nats_client.headers import header
 
-__all__ = ["Question", "read_question"]
+__all__ = ["Question", "detached", "read_question"]
 
 _TOKENS: Final = ("request_id", "user_id", "session_id")
 
@@ -99,8 +99,17 @@ def read_question(
         _identify(question, cast("_Asked", message), raw_subject)
         _address(question, cast("_Asked", message), allowed)
     except FleetError as error:
-        question.error = error
+        question.error = detached(error)
     return question
+
+
+def detached(error: FleetError) -> FleetError:
+    """Return an error to keep, without the traceback that holds the frames it came through.
+
+    Kept where one of those frames can reach it, the traceback would close a circle around the body of the message,
+    and large bodies would pile up until the garbage collector comes by.
+    """
+    return type(error)(error.message, retry_after=error.retry_after)
 
 
 def _deadline(headers: Mapping[str, str] | None, budget: timedelta, age: timedelta) -> Deadline:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from nats.aio.client import Client
+from nats.protocol.parser import AWAITING_MSG_PAYLOAD, Parser
 
 from handler_base.nats_client.headers import decode_headers
 from handler_base.telemetry import metrics
@@ -24,6 +25,9 @@ __all__ = ["MessageCallback", "Msg", "WireClient"]
 log = logging.getLogger(__name__)
 
 _PERMISSIONS: Final = "permissions violation"
+
+_LARGE: Final = 256 * 1024
+"""Bytes from which a second copy of a payload is worth avoiding; such a message takes several reads to come in."""
 
 
 class Msg:
@@ -62,6 +66,23 @@ MessageCallback = Callable[[Msg], object]
 """Takes a message over; called on the event loop, it must not block."""
 
 
+class _LargeBuffer(bytearray):
+    """A receive buffer whose slices are bytes, which `bytes` does not copy again."""
+
+    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401 - as of bytearray
+        return bytes(memoryview(self)[key]) if isinstance(key, slice) else super().__getitem__(key)
+
+
+class _Parser(Parser):
+    """nats-py's parser, with one copy less of every large payload."""
+
+    async def parse(self, data: bytes = b"") -> None:
+        large = self.state == AWAITING_MSG_PAYLOAD and self.needed > _LARGE
+        if large is not isinstance(self.buf, _LargeBuffer):
+            self.buf = _LargeBuffer(self.buf) if large else bytearray(self.buf)
+        await super().parse(data)
+
+
 class WireClient(Client):
     """One link to one server; when it ends it is thrown away.
 
@@ -79,6 +100,7 @@ class WireClient(Client):
         on_lame_duck: Callable[[], None],
     ) -> None:
         super().__init__()
+        self._ps = _Parser(self)
         self._on_lost = on_lost
         self._on_permission_violation = on_permission_violation
         self._on_lame_duck = on_lame_duck
