@@ -44,6 +44,11 @@ def main() -> int:
     except FleetError as error:
         complain(error.message)
         return 1
+    except OSError as error:
+        complain(f"{error.filename or 'the local stack'}: {error.strerror}")
+        return 1
+    except KeyboardInterrupt:  # before there was anything to stop
+        return 0
     return 0
 
 

@@ -31,6 +31,7 @@ _DECIDING: Final = (
     "EMBEDDINGS_PASSAGE_PREFIX",
 )
 _USAGE: Final = 2
+_END_SECONDS: Final = 3.0
 
 
 def fingerprint(settings: StackSettings) -> str:
@@ -102,10 +103,19 @@ async def _run(settings: StackSettings, environment: Mapping[str, str]) -> tuple
     try:
         output, errors = await process.communicate()
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await _end(process)
     return process.returncode or 0, _last_line(output), _last_line(errors)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Interrupt the command where it still runs: killed, it would leave the terminal without a cursor."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        if process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _END_SECONDS)
 
 
 def _last_line(text: bytes | None) -> str:
