@@ -104,11 +104,12 @@ async def _bring_up(settings: StackSettings, supervisor: Supervisor) -> None:
     environment = {name: value for part in parts for name, value in part.offers.items()}
     fleet = services(settings, environment)
     _check_ports([*parts, *fleet])
-    await _check_foreign(foreign)
+    silent = await _silent(foreign)
     write_environment(settings.state / "env", _shared_environment(settings, environment))
     running = await _start_together(parts, supervisor)
     running += await _start_together(fleet, supervisor)
-    if "MILVUS_HOST" in settings.given or any(part.spec.name == "milvus-lite" for part in running):
+    documents = {"MILVUS_HOST", "milvus-lite"}
+    if documents & ({server.variable for server in foreign} - silent | {part.spec.name for part in running}):
         await ingest_corpus(settings, environment, say)
     _introduce(settings, running, foreign)
 
@@ -132,8 +133,13 @@ def _check_ports(parts: Sequence[Part]) -> None:
         raise InvalidRequestError("\nerror: ".join(lines))
 
 
-async def _check_foreign(foreign: Sequence[Foreign]) -> None:
-    """Tell at once when a server of the user's own does not answer."""
+async def _silent(foreign: Sequence[Foreign]) -> set[str]:
+    """Return the settings whose server, of the user's own, does not answer; each is told at once.
+
+    Raises:
+        UpstreamUnavailableError: Nothing works without one of them.
+    """
+    silent: set[str] = set()
     for server in foreign:
         addresses = [address.strip() for address in server.address.split(",") if address.strip()]
         answers = [await accepts_connections(address) for address in addresses]
@@ -143,6 +149,8 @@ async def _check_foreign(foreign: Sequence[Foreign]) -> None:
         if server.needed:
             raise UpstreamUnavailableError(f"{line}. Start it, or unset {server.variable} to have one started here.")
         say(f"warning: {line}; going on without it")
+        silent.add(server.variable)
+    return silent
 
 
 def _shared_environment(settings: StackSettings, environment: dict[str, str]) -> dict[str, str]:

@@ -149,3 +149,38 @@ async def test_a_setting_that_is_wrong_is_one_line(run_stack: StackRunner, envir
     code, _, errors = await said(await run_stack({**environment, "NATS_PORT": "many"}))
 
     assert (code, errors) == (1, ["error: NATS_PORT=many is not a port; use a number from 1 to 65535."])
+
+
+async def test_it_goes_on_without_documents_and_without_memory(
+    run_stack: StackRunner, environment: dict[str, str]
+) -> None:
+    unreadable = Path(environment["LOCAL_DIR"]) / "redis" / "appendonly.aof"
+    await asyncio.to_thread(unreadable.mkdir, parents=True)
+    nowhere = free_port()
+
+    process = await run_stack({**environment, "MILVUS_HOST": "127.0.0.1", "MILVUS_PORT": str(nowhere)})
+    lines = await until_up(process)
+    process.send_signal(signal.SIGINT)
+
+    assert (await said(process))[0] == 0
+    assert f"warning: nothing answers at MILVUS_HOST=127.0.0.1:{nowhere}; going on without it" in lines
+    (lost,) = (line for line in lines if line.startswith("warning: redis-server"))
+    assert "ended with exit code 1" in lost
+    assert lost.endswith("Conversations are not remembered.")
+    assert not any("sample documents" in line for line in lines)
+
+
+async def test_documents_that_cannot_be_ingested_are_one_line(
+    run_stack: StackRunner, environment: dict[str, str]
+) -> None:
+    nothing = Path(environment["LOCAL_CORPUS"]).with_name("nothing")
+    nothing.mkdir()
+
+    process = await run_stack({**environment, "LOCAL_CORPUS": str(nothing)})
+    lines = await until_up(process)
+    process.send_signal(signal.SIGTERM)
+
+    assert (await said(process))[0] == 0
+    (line,) = (line for line in lines if line.startswith("warning: "))
+    assert line.startswith("warning: the sample documents are not ingested: ")
+    assert not (Path(environment["LOCAL_DIR"]) / "milvus" / "ingested").exists()
