@@ -130,6 +130,43 @@ async def test_any_way_to_write_the_url_finds_the_server(
         assert len(server.requests) == asked + 1
 
 
+@pytest.mark.parametrize("field", ["max_tokens", "temperature"])
+async def test_a_model_that_refuses_the_usual_fields_is_asked_without_them(
+    pool: HttpPool, soon: Deadline, field: str
+) -> None:
+    async with FakeLLM(LLMScript(refused_field=field)) as server:
+        llm = client(pool, server, model="m")
+        for _ in range(2):
+            assert (await llm.complete(PROMPT, max_tokens=9, deadline=soon)).text == server.text
+        assert server.requests[-1].json["max_completion_tokens"] == 9
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{}", b'{"choices":[]}', b'{"choices":[{"message":null}]}', b'{"message":null}', b"\xff"]
+)
+@pytest.mark.parametrize("dialect", ["openai", "ollama"])
+async def test_an_answer_without_a_message_is_an_upstream_error(
+    pool: HttpPool, soon: Deadline, dialect: ChatDialectName, body: bytes
+) -> None:
+    async with FakeLLM(LLMScript(whole=body), dialect=dialect) as server:
+        with pytest.raises(UpstreamError):
+            await client(pool, server, model="m", dialect=dialect).complete(PROMPT, deadline=soon)
+
+
+@pytest.mark.parametrize("line", [b"{broken\n", b"\xff\n", b"7\n"])
+async def test_nonsense_in_a_stream_of_lines(pool: HttpPool, soon: Deadline, line: bytes) -> None:
+    async with FakeLLM(LLMScript(raw=[b"\n", line]), dialect="ollama") as server:
+        with pytest.raises(UpstreamError):
+            await collect(client(pool, server, model="m", dialect="ollama").stream(PROMPT, deadline=soon))
+
+
+async def test_a_stream_answered_with_nonsense_in_one_piece(pool: HttpPool, soon: Deadline) -> None:
+    async with FakeLLM(LLMScript(whole=b"[]", streams=False)) as server:
+        with pytest.raises(UpstreamError):
+            await collect(client(pool, server, model="m", dialect="openai").stream(PROMPT, deadline=soon))
+
+
 async def test_a_server_that_was_starting_is_probed_again(pool: HttpPool, soon: Deadline) -> None:
     async with FakeLLM(LLMScript(failures=[status(500)]), dialect="ollama") as server:
         llm = client(pool, server, model="m")

@@ -120,10 +120,11 @@ class _StreamOptions(msgspec.Struct):
 
 class _Request(msgspec.Struct, omit_defaults=True):
     messages: Sequence[ChatMessage]
-    max_tokens: int
-    temperature: float
     stream: bool
     model: str = ""
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
     stream_options: _StreamOptions | None = None
 
 
@@ -186,9 +187,16 @@ class OpenAIReader:
 
 @dataclass(frozen=True, slots=True)
 class OpenAIChat:
-    """``POST /v1/chat/completions``; see `ChatDialect`."""
+    """``POST /v1/chat/completions``; see `ChatDialect`.
+
+    Attributes:
+        path: Where requests go, below the base URL.
+        reasoning: Whether the model is one of OpenAI's that refuse `max_tokens` and a temperature.
+        name: As in the settings.
+    """
 
     path: str = "/v1/chat/completions"
+    reasoning: bool = False
     name: str = "openai"
 
     def request(self, question: ChatQuestion) -> HttpRequest:
@@ -196,8 +204,9 @@ class OpenAIChat:
         body = _Request(
             model=question.model,
             messages=question.messages,
-            max_tokens=question.max_tokens,
-            temperature=question.temperature,
+            max_tokens=None if self.reasoning else question.max_tokens,
+            max_completion_tokens=question.max_tokens if self.reasoning else None,
+            temperature=None if self.reasoning else question.temperature,
             stream=question.stream,
             stream_options=_WITH_USAGE if question.stream else None,
         )
@@ -320,6 +329,7 @@ class OllamaChat:
 
 CHAT_DIALECTS: Final[tuple[ChatDialect, ...]] = (
     OpenAIChat(),
+    OpenAIChat(reasoning=True),
     OpenAIChat("/openai/v1/chat/completions"),
     OpenAIChat("/chat/completions"),
     OllamaChat(),

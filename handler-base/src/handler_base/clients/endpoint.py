@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, Protocol
-
-import aiohttp
-from yarl import URL
+from typing import Final
 
 from handler_base.clients.addresses import BaseUrl
 from handler_base.clients.breaker import BreakerState, CircuitBreaker
 from handler_base.clients.failures import AttemptError, error_for_exception, error_for_status
+from handler_base.clients.pool import ConnectError, HttpPool
 from handler_base.clients.stream import HttpStream
+from handler_base.clients.wire import DisconnectedError, HttpConnection, SilentError, WireError
 from handler_base.deadline import Deadline
-from handler_base.errors import DeadlineExceededError, UpstreamError
+from handler_base.errors import DeadlineExceededError
 from handler_base.telemetry import SpanContext, inject, metrics
 
-__all__ = ["JSON", "Endpoint", "HttpAnswer", "HttpRequest", "SessionSource", "StreamTimeouts"]
+__all__ = ["JSON", "Endpoint", "HttpAnswer", "HttpRequest", "StreamTimeouts"]
 
 JSON: Final[Mapping[str, str]] = {"Content-Type": "application/json", "Accept": "application/json"}
 
-_FAILURES: Final = (aiohttp.ClientError, TimeoutError, OSError)
+_FAILURES: Final = (ConnectError, WireError, TimeoutError)
 _PATIENCE: Final = 1.0
 """A server that does not answer within this many seconds is taken for unhealthy; a shorter deadline says nothing."""
 _LONGEST_CONNECT: Final = 3.0
-_LARGE_BODY: Final = 1 << 20
 _BODY_OF_FAILURE: Final = 64 * 1024
-
-
-class SessionSource(Protocol):
-    """What an endpoint needs of the pool."""
-
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        """The session of this process."""
-        ...
 
 
 @dataclass(slots=True)
@@ -91,7 +79,7 @@ class Endpoint:
     Args:
         client: Name of the client, for metrics.
         base: Where the server is.
-        pool: Where the session comes from.
+        pool: The connections.
         api_key: Sent as a bearer token; empty for none.
         most_bytes: Longest answer that is read.
 
@@ -100,16 +88,16 @@ class Endpoint:
         breaker: Whether it may be called.
     """
 
-    def __init__(self, client: str, base: BaseUrl, pool: SessionSource, *, api_key: str, most_bytes: int) -> None:
+    def __init__(self, client: str, base: BaseUrl, pool: HttpPool, *, api_key: str, most_bytes: int) -> None:
         self.base = base
         state = metrics.CIRCUIT_BREAKER_STATE.of(client, base.label)
         state.set(BreakerState.CLOSED)
         self.breaker = CircuitBreaker(on_change=state.set)
-        self._pool = pool
+        self._origin = pool.origin(base.url)
         self._most_bytes = most_bytes
         authorization = f"Bearer {api_key}" if api_key else base.authorization
         self._headers: dict[str, str] = {"Authorization": authorization} if authorization else {}
-        self._urls: dict[str, URL] = {}
+        self._heads: dict[str, tuple[Mapping[str, str], str]] = {}
 
     async def exchange(
         self,
@@ -131,16 +119,11 @@ class Endpoint:
             AttemptError: There is no such answer.
         """
         remaining = deadline.remaining()
-        timeout = aiohttp.ClientTimeout(total=remaining, sock_connect=min(remaining, _LONGEST_CONNECT))
         try:
-            response = await self._send(request, timeout, context)
-            status = response.status
-            if status >= 300 and status not in passing:
-                raise await self._refusal(response)
-            body = await self._read(response)
+            connection = await self._ask(request, deadline, context, wait=remaining, silent=None)
+            return await self._whole(connection, deadline, passing)
         except _FAILURES as error:
             raise error_for_exception(error, patient=remaining >= _PATIENCE) from error
-        return HttpAnswer(status, body, response.headers.get("Content-Type", ""))
 
     async def open(
         self,
@@ -164,81 +147,75 @@ class Endpoint:
             AttemptError: There is no such answer.
         """
         remaining = deadline.remaining()
-        timeout = aiohttp.ClientTimeout(
-            total=remaining,
-            sock_connect=min(remaining, _LONGEST_CONNECT),
-            sock_read=timeouts.first.total_seconds(),
-        )
         try:
-            response = await self._send(request, timeout, context)
-            status = response.status
-            if status < 300:
-                connection = response.connection
-                if connection is not None and connection.protocol is not None:
-                    connection.protocol.read_timeout = timeouts.between.total_seconds()
-                    connection.protocol.start_timeout()
-                return HttpStream(response, self.breaker, self._most_bytes)
-            if status not in passing:
-                raise await self._refusal(response)
-            return HttpAnswer(status, await self._read(response), response.headers.get("Content-Type", ""))
+            connection = await self._ask(
+                request, deadline, context, wait=timeouts.first.total_seconds(), silent=SilentError()
+            )
+            if connection.status >= 300:
+                return await self._whole(connection, deadline, passing)
         except _FAILURES as error:
             raise error_for_exception(error, patient=remaining >= _PATIENCE) from error
+        return HttpStream(connection, self._origin, self.breaker, deadline, timeouts.between)
 
-    async def _send(
-        self, request: HttpRequest, timeout: aiohttp.ClientTimeout, context: SpanContext | None
-    ) -> aiohttp.ClientResponse:
-        if timeout.total == 0:
-            raise AttemptError(DeadlineExceededError(), "deadline", elsewhere=False)
-        headers = {**self._headers, **request.headers}
-        inject(headers, context)
-        body = request.body
-        data = io.BytesIO(body) if body is not None and len(body) >= _LARGE_BODY else body
-        return await self._pool.session.request(
-            request.method,
-            self._urls.get(request.path) or self._url(request.path),
-            data=data,
-            headers=headers,
-            timeout=timeout,
-            allow_redirects=False,
-        )
+    async def _ask(
+        self,
+        request: HttpRequest,
+        deadline: Deadline,
+        context: SpanContext | None,
+        *,
+        wait: float,
+        silent: SilentError | None,
+    ) -> HttpConnection:
+        """Send a request, and wait for the head of the answer, or for all of it where `silent` is None."""
+        payload = self._payload(request, context)
+        connection = self._origin.take()
+        while True:
+            reused = connection is not None
+            remaining = deadline.remaining()
+            if not remaining:
+                raise AttemptError(DeadlineExceededError(), "deadline", elsewhere=False)
+            if connection is None:
+                connection = await self._origin.connect(min(remaining, _LONGEST_CONNECT))
+                remaining = deadline.remaining()
+            connection.send(payload, most_bytes=self._most_bytes, streaming=silent is not None)
+            late: Exception = silent if silent is not None and wait < remaining else TimeoutError()
+            try:
+                await connection.head(min(wait, remaining), late)
+            except DisconnectedError:
+                if not reused:
+                    raise
+                # The server had closed it as idle: that says nothing of the request.
+                connection = self._origin.take()
+            else:
+                return connection
 
-    def _url(self, path: str) -> URL:
-        url = URL(self.base.url + path, encoded=True)
-        if "?" not in path:
-            self._urls[path] = url
-        return url
-
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """Return the whole body; the connection is free again, or closed."""
-        content = response.content
-        try:
-            # Most answers are one packet and lie ready here.
-            body = await content.readany()
-            if content.is_eof() and content.at_eof():
-                if len(body) > self._most_bytes:
-                    raise _too_long()
-                return body
-            parts = [body]
-            size = len(body)
-            while part := await content.readany():
-                parts.append(part)
-                size += len(part)
-                if size > self._most_bytes:
-                    raise _too_long()
-            return b"".join(parts)
-        except BaseException:
-            response.close()
-            raise
-
-    async def _refusal(self, response: aiohttp.ClientResponse) -> AttemptError:
-        """Return what an error status means; a short body is read so that the connection can be used again."""
-        length = response.content_length
-        if length is not None and length <= _BODY_OF_FAILURE:
-            await self._read(response)
+    async def _whole(self, connection: HttpConnection, deadline: Deadline, passing: Collection[int]) -> HttpAnswer:
+        """Read the rest of an answer and free its connection; a status that is an error is raised."""
+        status = connection.status
+        refused = status >= 300 and status not in passing
+        length = connection.headers.get(b"content-length", b"")
+        if refused and not (length.isdigit() and int(length) <= _BODY_OF_FAILURE):
+            connection.abort()
         else:
-            response.close()
-        return error_for_status(response.status, response.headers)
+            body = await connection.body(deadline.remaining(), TimeoutError())
+            self._origin.give_back(connection)
+            if not refused:
+                return HttpAnswer(status, body, connection.headers.get(b"content-type", b"").decode("latin-1"))
+        retry_after = connection.headers.get(b"retry-after", b"").decode("latin-1")
+        raise error_for_status(status, {"Retry-After": retry_after})
 
-
-def _too_long() -> AttemptError:
-    return AttemptError(UpstreamError("A model server's answer is too long."), "too_long", unhealthy=True)
+    def _payload(self, request: HttpRequest, context: SpanContext | None) -> bytes:
+        known = self._heads.get(request.path)
+        if known is not None and known[0] is request.headers:
+            head = known[1]
+        else:
+            head = self._origin.head(request.method, request.path, {**self._headers, **request.headers})
+            if "?" not in request.path:
+                self._heads[request.path] = (request.headers, head)
+        trace: dict[str, str] = {}
+        inject(trace, context)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in trace.items()])
+        body = request.body
+        if body is None:
+            return f"{head}{lines}\r\n".encode("latin-1")
+        return f"{head}{lines}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-import aiohttp
-
+from handler_base.clients.pool import ConnectError
+from handler_base.clients.wire import DisconnectedError, SilentError, TooLongError, TruncatedError
 from handler_base.errors import DeadlineExceededError, FleetError, UpstreamError, UpstreamUnavailableError
 
 __all__ = ["AttemptError", "error_for_exception", "error_for_status", "malformed", "mid_stream_error"]
@@ -61,16 +60,18 @@ def error_for_exception(error: Exception, *, patient: bool) -> AttemptError:
         error: What was raised before the whole answer was there.
         patient: Whether the server had enough time that running out of it counts against its health.
     """
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+    if isinstance(error, ConnectError):
         return AttemptError(UpstreamUnavailableError(), "connect", untouched=True, transient=True, unhealthy=True)
-    if isinstance(error, aiohttp.SocketTimeoutError):
+    if isinstance(error, SilentError):
         return AttemptError(UpstreamUnavailableError(), "silent", unhealthy=True)
-    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+    if isinstance(error, TimeoutError):
         return AttemptError(DeadlineExceededError(), "deadline", elsewhere=False, unhealthy=patient)
-    if isinstance(error, aiohttp.ClientPayloadError):
+    if isinstance(error, TruncatedError):
         return AttemptError(UpstreamError(), "truncated", transient=True, unhealthy=True)
-    if isinstance(error, aiohttp.ClientConnectionError | OSError):
+    if isinstance(error, DisconnectedError):
         return AttemptError(UpstreamUnavailableError(), "disconnected", transient=True, unhealthy=True)
+    if isinstance(error, TooLongError):
+        return AttemptError(UpstreamError("A model server's answer is too long."), "too_long", unhealthy=True)
     return AttemptError(UpstreamError(), "protocol", unhealthy=True)
 
 
@@ -97,7 +98,7 @@ def malformed() -> AttemptError:
 
 def mid_stream_error(error: Exception) -> FleetError:
     """Return the error for a stream that broke off."""
-    if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ServerTimeoutError):
+    if isinstance(error, TimeoutError):
         return DeadlineExceededError()
     return UpstreamError("A model server stopped in the middle of its answer.")
 

@@ -8,12 +8,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Final, TypeVar
 
-import aiohttp
-
 from handler_base.clients.addresses import base_urls
 from handler_base.clients.endpoint import JSON, Endpoint, HttpRequest
 from handler_base.clients.failures import AttemptError
 from handler_base.clients.observation import operation
+from handler_base.clients.pool import HttpPool
 from handler_base.clients.retry import RetryBudget, RetryOptions, backoff
 from handler_base.deadline import Deadline
 from handler_base.errors import DeadlineExceededError, UpstreamUnavailableError
@@ -26,45 +25,6 @@ _T = TypeVar("_T")
 
 MOST_BYTES: Final = 32 * 1024 * 1024
 """Longest answer that is read, where a client sets no other bound."""
-
-
-class HttpPool:
-    """The connections of a process, shared by all its clients.
-
-    No cookies, no proxies from the environment, no redirects: where a call goes is in the settings and nowhere else.
-
-    Args:
-        connections: Most connections at once, over all servers.
-        idle: How long an unused connection is kept.
-    """
-
-    def __init__(self, *, connections: int = 2048, idle: timedelta = timedelta(seconds=15)) -> None:
-        self._connections = connections
-        self._idle = idle.total_seconds()
-        self._session: aiohttp.ClientSession | None = None
-
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        """The session, made at its first use inside the running event loop."""
-        if self._session is None:
-            connector = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=self._idle)
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-                skip_auto_headers=("User-Agent", "Accept-Encoding"),
-            )
-        return self._session
-
-    async def open(self) -> None:
-        """Make the session, so that the first call need not."""
-        _ = self.session
-
-    async def close(self) -> None:
-        """Close every connection, with what still runs on them."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
 
 
 class HttpEndpoints:

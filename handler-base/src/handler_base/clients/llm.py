@@ -21,7 +21,7 @@ from handler_base.telemetry import names
 
 __all__ = ["CHAT_PATHS", "LLMClient"]
 
-CHAT_PATHS: Final = tuple(dialect.path for dialect in CHAT_DIALECTS)
+CHAT_PATHS: Final = tuple({dialect.path for dialect in CHAT_DIALECTS})
 """Paths a base URL may end with."""
 
 _T = TypeVar("_T")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
+from datetime import timedelta
 from typing import Final
-
-import aiohttp
 
 from handler_base.clients.breaker import CircuitBreaker
 from handler_base.clients.failures import mid_stream_error
+from handler_base.clients.pool import Origin
+from handler_base.clients.wire import HttpConnection, SilentError, TooLongError, WireError
+from handler_base.deadline import Deadline
 from handler_base.errors import FleetError, UpstreamError
 
 __all__ = ["HttpStream"]
 
 _LAST_WAIT: Final = 0.05
-_FAILURES: Final = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 class HttpStream:
@@ -24,15 +24,23 @@ class HttpStream:
         content_type: As the server sent it, with parameters; empty where it sent none.
     """
 
-    __slots__ = ("_breaker", "_content", "_most_bytes", "_received", "_response", "content_type")
+    __slots__ = ("_between", "_breaker", "_connection", "_deadline", "_open", "_origin", "content_type")
 
-    def __init__(self, response: aiohttp.ClientResponse, breaker: CircuitBreaker, most_bytes: int) -> None:
-        self._response = response
-        self._content = response.content
+    def __init__(
+        self,
+        connection: HttpConnection,
+        origin: Origin,
+        breaker: CircuitBreaker,
+        deadline: Deadline,
+        between: timedelta,
+    ) -> None:
+        self._connection = connection
+        self._origin = origin
         self._breaker = breaker
-        self._most_bytes = most_bytes
-        self._received = 0
-        self.content_type = response.headers.get("Content-Type", "")
+        self._deadline = deadline
+        self._between = between.total_seconds()
+        self._open = True
+        self.content_type = connection.headers.get(b"content-type", b"").decode("latin-1")
 
     async def read(self) -> bytes:
         """Return what has arrived, waiting until there is something; empty at the end.
@@ -41,32 +49,19 @@ class HttpStream:
             UpstreamError: The stream broke off, fell silent, or is longer than may be read.
             DeadlineExceededError: The deadline of the call passed.
         """
+        remaining = self._deadline.remaining()
+        late: Exception = SilentError() if self._between < remaining else TimeoutError()
         try:
-            data = await self._content.readany()
-        except _FAILURES as error:
+            return await self._connection.data(min(self._between, remaining), late)
+        except (WireError, TimeoutError) as error:
             raise self._broken(error) from error
-        self._received += len(data)
-        if self._received > self._most_bytes:
-            self.close()
-            raise UpstreamError("A model server's answer does not end.")
-        return data
 
     async def read_after(self, seconds: float) -> bytes:
-        """Let the answer gather for some time, then return all of it that has arrived, as `read` does.
+        """Let the answer gather for some time, or to its end, then return all of it that has arrived, as `read` does.
 
-        Meanwhile the socket is not read: what comes in gathers in the kernel, and a server that sends token by
-        token does not wake the event loop for each.
+        Whoever reads is woken once for all that came meanwhile, not for each token.
         """
-        connection = self._response.connection
-        transport = connection.transport if connection is not None else None
-        if transport is None or self._content.is_eof():
-            return await self.read()
-        transport.pause_reading()
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            if not transport.is_closing():
-                transport.resume_reading()
+        await self._connection.gather(seconds)
         return await self.read()
 
     async def read_all(self) -> bytes:
@@ -78,21 +73,20 @@ class HttpStream:
 
     async def finish(self) -> None:
         """Wait a moment for the end of an answer of which nothing more is wanted, so that the connection is kept."""
-        if self._content.is_eof():
-            return
-        try:
-            async with asyncio.timeout(_LAST_WAIT):
-                while await self._content.readany():
-                    pass
-        except _FAILURES:
-            # All that was wanted is here; the connection is closed, and that is all.
-            self.close()
+        await self._connection.gather(_LAST_WAIT)
 
     def close(self) -> None:
-        """Close the connection at once, unless the whole answer has been read."""
-        self._response.close()
+        """Give the connection back where the whole answer has come; otherwise close it at once."""
+        if self._open:
+            self._open = False
+            if self._connection.complete:
+                self._origin.give_back(self._connection)
+            else:
+                self._connection.abort()
 
     def _broken(self, error: Exception) -> FleetError:
         self.close()
+        if isinstance(error, TooLongError):
+            return UpstreamError("A model server's answer does not end.")
         self._breaker.failure()
         return mid_stream_error(error)

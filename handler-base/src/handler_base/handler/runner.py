@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -56,11 +57,19 @@ async def _serve(service: Service) -> None:
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         await starting  # a start that failed ends the process with its reason
+        _settle_memory()
         await stopping
     else:
         starting.cancel()
         await asyncio.wait({starting})
     await service.stop()
+
+
+def _settle_memory() -> None:
+    """Leave what was made for good out of garbage collection, which costs a tenth of a request otherwise."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

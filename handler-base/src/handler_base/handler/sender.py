@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from handler_base.errors import FleetError, PayloadTooLargeError
+from handler_base.errors import FleetError, InternalError, PayloadTooLargeError
 from handler_base.handler.question import Question
 from handler_base.messages import Encoding, ErrorResponse, Message, encode
 from handler_base.nats_client import NatsConnection
@@ -57,15 +57,20 @@ class Sender:
         """Send the final answer to the reply inbox and to the response subject.
 
         Returns:
-            None, or why an error had to be sent in its place: it was too large for one message.
+            None, or why an error had to be sent in its place: it was too large for one message, or a value in it
+            does not fit its field.
         """
+        error: FleetError
         try:
             await self._deliver(question, encode(message, question.encoding), _headers(message, question.encoding))
         except PayloadTooLargeError:
             error = PayloadTooLargeError("The answer is too large for one message.")
-            await self.answer_error(question, error)
-            return error
-        return None
+        except InternalError:
+            error = InternalError()
+        else:
+            return None
+        await self.answer_error(question, error)
+        return error
 
     async def answer_error(self, question: Question, error: FleetError) -> None:
         """Send the error answer, in the response type the caller waits for where the question could be read."""

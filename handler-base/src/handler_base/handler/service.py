@@ -119,12 +119,12 @@ class Service:
         await self._responder.start()
         await self.connection.flush()
         self._state = "ready"
-        log.info("ready", extra={"service": self.handler.name, "seconds": round(time.perf_counter() - began, 3)})
+        log.info("ready", extra={"seconds": round(time.perf_counter() - began, 3)})
 
     async def stop(self) -> None:
         """Stop without loss: take no more, finish what runs, hand the rest back, close."""
         self._state = "draining"
-        log.info("stopping", extra={"service": self.handler.name, "in_flight": self._dispatcher.in_flight})
+        log.info("stopping", extra={"in_flight": self._dispatcher.in_flight})
         await asyncio.gather(
             *(subscription.drain() for subscription in self._subscriptions),
             *(consumer.stop() for consumer in self._consumers),
