@@ -10,7 +10,7 @@ import pytest
 
 from handler_base.errors import NotFoundError
 from handler_base.handler import Context
-from handler_base.messages import ChatRequest, ChatResponse, ChatStreamChunk, Encoding, ErrorResponse, decode
+from handler_base.messages import ChatRequest, ChatResponse, ChatStreamChunk, Encoding, ErrorResponse, Usage, decode
 from handler_base.messages.subjects import CHAT_CANCEL, CHAT_REQUEST
 from handler_base.nats_client import Msg
 from handler_base.testing.probe import StartService, echo
@@ -214,6 +214,24 @@ async def test_an_answer_over_max_payload_becomes_an_error(start: StartService) 
     reply = await running.ask(ChatRequest(message="hi"))
     assert error_of(reply)[0] == "413"
     assert running.client.is_connected
+
+
+@pytest.mark.parametrize(
+    ("encoding", "answer"),
+    [
+        (Encoding.MSGPACK, ChatResponse(response="half a pair: \ud800")),
+        (Encoding.PROTOBUF, ChatResponse(response="half a pair: \ud800")),
+        (Encoding.PROTOBUF, ChatResponse(usage=Usage(total_tokens=2**40))),
+    ],
+)
+async def test_an_answer_that_cannot_be_written_becomes_an_error(
+    start: StartService, encoding: Encoding, answer: ChatResponse
+) -> None:
+    async def unwritable(_: ChatRequest, __: Context) -> ChatResponse:
+        return answer
+
+    running = await start(unwritable)
+    assert error_of(await running.ask(ChatRequest(message="hi"), encoding=encoding))[0] == "500"
 
 
 async def test_a_streamed_answer_is_numbered_and_ends_before_the_final_one(start: StartService) -> None:

@@ -57,6 +57,16 @@ def test_no_protobuf_encoding_begins_like_a_messagepack_map(schema: type[Message
 
 
 @every_message
+def test_no_field_can_begin_a_message_like_a_messagepack_map(schema: type[Message]) -> None:
+    """Whichever field a peer writes first, and as whichever wire type."""
+    for field in getattr(messages_pb2, schema.__name__).DESCRIPTOR.fields:
+        for wire_type in (0, 1, 2, 5):
+            tag = field.number << 3 | wire_type
+            first = tag & 0x7F | (0x80 if tag > 0x7F else 0)
+            assert detect(bytes([first])) is Encoding.PROTOBUF, field.name
+
+
+@every_message
 @given(data=st.data())
 @settings(max_examples=10, deadline=None)
 def test_from_one_encoding_to_the_other_and_back(schema: type[Message], data: st.DataObject) -> None:
