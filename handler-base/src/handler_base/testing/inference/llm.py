@@ -32,7 +32,9 @@ class LLMScript(Script):
         line_end: What ends a line of the stream.
         streams: Whether it streams at all; else it answers a request for a stream in one piece.
         strict_model: Whether it answers 404 for a model it does not list.
+        refused_field: A field of the request that it answers 400 for; empty for none.
         raw: Sent as they are in place of the events of a stream; empty: the answer is made of `tokens`.
+        whole: Sent as it is in place of an answer in one piece.
     """
 
     tokens: Sequence[str] = _TOKENS
@@ -45,7 +47,9 @@ class LLMScript(Script):
     line_end: str = "\n"
     streams: bool = True
     strict_model: bool = False
+    refused_field: str = ""
     raw: Sequence[bytes] = ()
+    whole: bytes = b""
 
 
 class FakeLLM(FakeServer):
@@ -102,6 +106,9 @@ class FakeLLM(FakeServer):
         if self.script.strict_model and body.get("model") not in self.script.models:
             error = {"message": "The model does not exist.", "type": "NotFoundError", "code": 404}
             return web.json_response({"error": error}, status=404)
+        if self.script.refused_field in body:
+            error = {"message": "Unsupported parameter.", "type": "invalid_request_error", "code": 400}
+            return web.json_response({"error": error}, status=400)
         pieces = self._pieces(body)
         model = body.get("model", "")
         if not body.get("stream") or not self.script.streams:
@@ -115,7 +122,7 @@ class FakeLLM(FakeServer):
                 "choices": [choice],
                 **({"usage": self._usage(body, pieces)} if self.script.usage else {}),
             }
-            return await self.json(request, answer)
+            return await self._whole_answer(request, answer)
         if self.script.raw:
             return await self.stream(request, self.script.raw, "text/event-stream")
         include = body.get("stream_options", {}).get("include_usage", False) and self.script.usage
@@ -157,6 +164,11 @@ class FakeLLM(FakeServer):
     def _lines(self, line: str) -> bytes:
         return f"{line}{self.script.line_end}{self.script.line_end}".encode()
 
+    async def _whole_answer(self, request: web.Request, answer: dict[str, Any]) -> web.StreamResponse:
+        if self.script.whole:
+            return await self.whole(request, self.script.whole, "application/json")
+        return await self.json(request, answer)
+
     async def _ollama(self, request: web.Request) -> web.StreamResponse:
         body = self.recorded(request).json
         pieces = self._pieces(body)
@@ -172,7 +184,9 @@ class FakeLLM(FakeServer):
         }
         if not body.get("stream", True):
             last["message"] = {"role": "assistant", "content": "".join(pieces)}
-            return await self.json(request, last)
+            return await self._whole_answer(request, last)
+        if self.script.raw:
+            return await self.stream(request, self.script.raw, "application/x-ndjson")
         thinking = [{"role": "assistant", "content": "", "thinking": piece} for piece in self.script.reasoning]
         messages = [*thinking, *({"role": "assistant", "content": piece} for piece in pieces)]
         lines = [
