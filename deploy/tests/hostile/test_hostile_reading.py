@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import time
 from datetime import timedelta
 from functools import partial
@@ -51,3 +53,17 @@ def _cost(call: partial[Question]) -> float:
     began = time.thread_time()
     call()
     return time.thread_time() - began
+
+
+@pytest.mark.parametrize(("endpoint", "subject"), TARGETS)
+def test_the_error_of_a_body_does_not_hold_it(endpoint: Endpoint, subject: Subject) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for body in (*unreadable(endpoint.schema), *huge()):
+            holders = sys.getrefcount(body.payload)
+            read(endpoint, subject, body)
+            left = sys.getrefcount(body.payload)
+            assert left == holders, body.name
+    finally:
+        gc.enable()

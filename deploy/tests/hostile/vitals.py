@@ -13,7 +13,7 @@ from handler_base.testing.service_process import ServiceProcess
 
 __all__ = ["Vitals"]
 
-_SAMPLE: Final = re.compile(r"^(?P<name>\w+)(?:\{(?P<labels>[^}]*)\})? (?P<value>\S+)", re.MULTILINE)
+_SAMPLE: Final = re.compile(r"^(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)$", re.MULTILINE)
 
 
 class Vitals:
