@@ -219,6 +219,11 @@ class TestModel:
             server.script.models[:] = ["new"]
             assert (await llm.complete(PROMPT, deadline=soon)).model == "new"
 
+    async def test_a_list_of_models_that_makes_no_sense_is_passed_over(self, pool: HttpPool, soon: Deadline) -> None:
+        async with FakeLLM(LLMScript(models=[7])) as server:  # type: ignore[list-item]  # nonsense is the point
+            await client(pool, server).complete(PROMPT, deadline=soon)
+            assert "model" not in server.requests[-1].json
+
     async def test_a_server_that_lists_no_model_is_asked_without_one(self, pool: HttpPool, soon: Deadline) -> None:
         async with FakeLLM(LLMScript(models=[])) as server:
             await client(pool, server).complete(PROMPT, deadline=soon)
@@ -410,7 +415,7 @@ class TestTelemetry:
         assert span.attributes[names.GEN_AI_RESPONSE_FINISH_REASONS] == ("stop",)
 
     async def test_a_call_is_counted_with_its_error(self, pool: HttpPool, soon: Deadline) -> None:
-        async with FakeLLM(LLMScript(failures=[status(400)])) as server:
+        async with FakeLLM(LLMScript(failures=[status(500)])) as server:
             llm = client(pool, server, model="counted")
             with pytest.raises(UpstreamError):
                 await llm.complete(PROMPT, deadline=soon)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
+import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
@@ -14,14 +16,20 @@ from hypothesis import strategies as st
 from handler_base.clients import (
     HttpEndpoints,
     HttpPool,
+    SpeechAudio,
     SpeechChunk,
     StreamTimeouts,
     STTClient,
+    Transcription,
     TranscriptionPiece,
     TTSClient,
 )
 from handler_base.clients.audio import WavStream, media_format, pcm_rate, pcm_to_wav
+from handler_base.clients.endpoint import HttpAnswer
+from handler_base.clients.failures import AttemptError
+from handler_base.clients.speech import SpeechQuestion, WavEventReader, speech_audio
 from handler_base.clients.stt import TRANSCRIPTION_PATHS
+from handler_base.clients.transcription import TranscriptionReader, read_transcription
 from handler_base.clients.tts import SPEECH_PATHS
 from handler_base.deadline import Deadline
 from handler_base.errors import InvalidRequestError, NotFoundError, UnsupportedFormatError, UpstreamError
@@ -156,6 +164,32 @@ class TestTranscription:
                     await heard(stt(pool, server, dialect="openai").transcribe_stream(SPEECH, deadline=soon))
 
 
+class TestTranscriptionEvents:
+    @pytest.mark.parametrize("event", [b"{broken", b"7", b"\xff", b'{"type":"error"}', b'{"error":{"message":"x"}}'])
+    def test_events_that_make_no_sense(self, event: bytes) -> None:
+        reader = TranscriptionReader()
+        assert reader.feed(b"data: " + event + b"\n\n") == ""
+        assert isinstance(reader.failure, UpstreamError)
+
+    def test_a_server_that_sends_only_the_whole_text(self) -> None:
+        reader = TranscriptionReader()
+        assert reader.feed(b'data: {"type":"transcript.text.done","text":"Hi"}\n\n') == "Hi"
+        assert (reader.text, reader.done) == ("Hi", True)
+
+    def test_other_events_are_passed_over(self) -> None:
+        reader = TranscriptionReader()
+        assert reader.feed(b'data: {"type":"transcript.text.segment"}\n\ndata: {"choices":[{}]}\n\n') == ""
+        assert reader.failure is None
+
+    def test_plain_text_is_text(self) -> None:
+        answer = HttpAnswer(200, b" Hello\n", "text/plain; charset=utf-8")
+        assert read_transcription(answer) == Transcription("Hello")
+
+    def test_what_the_server_tells_besides_is_kept(self) -> None:
+        answer = HttpAnswer(200, b'{"text":"Hi","language":"en","duration":1.5}', "application/json")
+        assert read_transcription(answer) == Transcription("Hi", "en", 1.5)
+
+
 class TestSpeech:
     @pytest.mark.parametrize("setting", ["auto", "named"])
     @pytest.mark.parametrize("dialect", TTS_NAMES)
@@ -280,6 +314,69 @@ class TestSpeech:
             await wait_until(lambda: server.disconnects == 1, timeout=1)
 
 
+class TestSpeechAnswers:
+    """Answers that servers give to speech requests, read without a server."""
+
+    QUESTION = SpeechQuestion("Hello", "", "", "wav", "")
+
+    @staticmethod
+    def event(wav: bytes) -> bytes:
+        return b"data: " + base64.b64encode(wav) + b"\n\n"
+
+    def test_bare_base64_is_read(self) -> None:
+        chunk = WavEventReader().feed(self.event(wav_file(b"\x01\x00", 8_000)) + b"data: [DONE]\n\n")
+        assert chunk == SpeechChunk(b"\x01\x00", 8_000)
+
+    @pytest.mark.parametrize("name", ["audio", "audio_base64", "audio_b64", "wav", "data"])
+    def test_sound_has_many_names(self, name: str) -> None:
+        text = "data:audio/wav;base64," + base64.b64encode(wav_file(b"\x01\x00", 8_000)).decode()
+        answer = HttpAnswer(200, json.dumps({name: text}).encode(), "application/json")
+        assert speech_audio(answer, self.QUESTION).audio == wav_file(b"\x01\x00", 8_000)
+        event = f"data: {json.dumps({name: text})}\n\n".encode()
+        assert WavEventReader().feed(event) == SpeechChunk(b"\x01\x00", 8_000)
+
+    @pytest.mark.parametrize(
+        "data",
+        [b"data: {broken\n\n", b"data: ?\n\n", b"data: \xff\n\n", b'data: {"error":{"a":1}}\n\n', b"data: AAAA\n\n"],
+    )
+    def test_events_that_make_no_sense(self, data: bytes) -> None:
+        with pytest.raises(UpstreamError):
+            WavEventReader().feed(data + self.event(b"RIFX" + bytes(60)))
+
+    def test_a_rate_that_changes_is_an_upstream_error(self) -> None:
+        first, second = (self.event(wav_file(b"\x01\x00", rate)) for rate in (8_000, 16_000))
+        with pytest.raises(UpstreamError):
+            WavEventReader().feed(first + second)
+
+    def test_an_event_without_sound_is_passed_over(self) -> None:
+        assert WavEventReader().feed(b'data: {"status":"queued"}\n\n') is None
+
+    @pytest.mark.parametrize(
+        ("body", "content_type"),
+        [
+            (b"", "audio/wav"),
+            (b"<html>", "text/html"),
+            (b"{broken", "application/json"),
+            (b'{"audio":"???"}', "application/json"),
+            (b'{"status":"ok"}', "application/json"),
+        ],
+    )
+    def test_an_answer_without_sound(self, body: bytes, content_type: str) -> None:
+        with pytest.raises(AttemptError):
+            speech_audio(HttpAnswer(200, body, content_type), self.QUESTION)
+
+    def test_another_encoding_in_a_wav_file_is_left_as_it_is(self) -> None:
+        floats = bytearray(wav_file(bytes(8), 8_000))
+        floats[20] = 3
+        assert speech_audio(HttpAnswer(200, bytes(floats), "audio/wav"), self.QUESTION) == SpeechAudio(
+            bytes(floats), "wav"
+        )
+
+    def test_raw_samples_get_a_header_where_a_file_is_wanted(self) -> None:
+        answer = HttpAnswer(200, b"\x01\x00\x02", "audio/pcm;rate=8000")
+        assert speech_audio(answer, self.QUESTION).audio == wav_file(b"\x01\x00", 8_000)
+
+
 class TestXttsVoices:
     async def test_the_arrays_of_the_voice_are_sent(self, pool: HttpPool, soon: Deadline) -> None:
         async with FakeTTS(dialect="xtts") as server:
@@ -315,6 +412,19 @@ class TestXttsVoices:
             client.forget_voice("mine")
             with pytest.raises(NotFoundError):
                 await client.synthesize("Hello", voice="mine", deadline=soon)
+
+    @pytest.mark.parametrize("failure", [status(500), Failure(kind=FailureKind.MALFORMED)])
+    async def test_a_voice_that_cannot_be_made_is_an_upstream_error(
+        self, pool: HttpPool, soon: Deadline, failure: Failure
+    ) -> None:
+        async with FakeTTS(TTSScript(always=failure), dialect="xtts") as server:
+            with pytest.raises(UpstreamError):
+                await tts(pool, server, dialect="xtts").clone_voice("mine", SPEECH, deadline=soon)
+
+    async def test_a_server_without_voices_has_none_to_speak_with(self, pool: HttpPool, soon: Deadline) -> None:
+        async with FakeTTS(TTSScript(voices=[]), dialect="xtts") as server:
+            with pytest.raises(NotFoundError):
+                await tts(pool, server, dialect="xtts").synthesize("Hello", deadline=soon)
 
     async def test_other_servers_cannot_clone(self, pool: HttpPool, soon: Deadline) -> None:
         async with FakeTTS() as server:

@@ -173,6 +173,30 @@ def test_what_is_not_http_is_an_upstream_error(run: Callable[..., None], answer:
     run(main())
 
 
+def test_a_head_that_does_not_end_is_not_kept(run: Callable[..., None]) -> None:
+    async def main() -> None:
+        sent = 0
+
+        async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal sent
+            await read_request(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\n")
+            try:
+                while sent < 64 << 20:
+                    writer.write(b"X-More: " + b"x" * 65536 + b"\r\n")
+                    await writer.drain()
+                    sent += 65536
+            except ConnectionError:
+                writer.close()
+
+        async with served(flood) as http:
+            with pytest.raises(UpstreamError):
+                await post(http)
+        assert sent < 64 << 20
+
+    run(main())
+
+
 def test_a_header_value_cannot_start_a_line(run: Callable[..., None]) -> None:
     async def main() -> None:
         seen: list[bytes] = []

@@ -23,6 +23,9 @@ __all__ = [
     "WireError",
 ]
 
+_LONGEST_HEAD: Final = 1 << 19
+"""Bytes that may come before the head is complete: more than one read of the event loop can bring."""
+
 _HIGH_WATER: Final = 1 << 20
 """Bytes of a stream that may wait to be taken before the socket is left unread."""
 
@@ -82,6 +85,7 @@ class HttpConnection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._buffered = 0
         self._received = 0
+        self._unread_head = 0
         self._most_bytes = 0
         self._streaming = False
         self._paused = False
@@ -103,7 +107,7 @@ class HttpConnection(asyncio.Protocol):
         self.usable = False
         self._parser = httptools.HttpResponseParser(self)
         self._parts = []
-        self._buffered = self._received = 0
+        self._buffered = self._received = self._unread_head = 0
         self._most_bytes = most_bytes
         self._streaming = streaming
         self._error = None
@@ -205,6 +209,11 @@ class HttpConnection(asyncio.Protocol):
             # Nobody asked: whatever this is, it must not be taken for the next answer.
             self.abort()
             return
+        if not self.status:
+            self._unread_head += len(data)
+            if self._unread_head > _LONGEST_HEAD:
+                self._fail(TooLongError())
+                return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
