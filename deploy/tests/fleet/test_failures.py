@@ -94,6 +94,7 @@ async def test_nats_frozen_is_noticed_and_no_reason_to_restart(
     await all_answered(ledger)
 
 
+@pytest.mark.faults
 async def test_lame_duck_moves_without_loss(start_replica: StartReplica, ledger: Ledger, nats: NatsServer) -> None:
     await start_replica()
     await ledger.put("before")

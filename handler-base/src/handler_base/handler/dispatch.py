@@ -143,7 +143,7 @@ class Dispatcher:
             except asyncio.CancelledError:
                 outcome = Outcome(error=OverloadedError("The service is restarting. Try again."))
             error = await self._answer(question, outcome)
-        self._record(subject, stats, started, error)
+        self._record(question, stats, started, error)
 
     async def _serve_durable(
         self, endpoint: Endpoint, subject: Subject, stats: EndpointStats, delivery: Delivery
@@ -177,7 +177,7 @@ class Dispatcher:
                     return
                 await delivery.nak(_HAND_BACK)
                 return
-        self._record(subject, stats, started, error)
+        self._record(question, stats, started, error)
 
     async def _settle(self, question: Question, outcome: Outcome, delivery: Delivery) -> FleetError | None:
         error = outcome.error
@@ -255,20 +255,26 @@ class Dispatcher:
         return None
 
     @staticmethod
-    def _record(subject: Subject, stats: EndpointStats, started: float, error: FleetError | None) -> None:
+    def _record(question: Question, stats: EndpointStats, started: float, error: FleetError | None) -> None:
         seconds = time.perf_counter() - started
-        template = subject.template
+        template = question.subject.template
+        kind = error.type.value if error is not None else ""
         metrics.CONSUMED_MESSAGES.of(template).inc()
-        metrics.PROCESS_DURATION.of(template, error.type.value if error else "").observe(seconds)
-        stats.record(seconds, error.type.value if error else "")
+        metrics.PROCESS_DURATION.of(template, kind).observe(seconds)
+        stats.record(seconds, kind)
         if error is None:
             return
         if error.type is ErrorType.OVERLOADED:
-            metrics.REFUSALS.of(template, "overloaded").inc()
+            metrics.REFUSALS.of(template, kind).inc()
         elif error.type is ErrorType.CANCELLED:
             metrics.CANCELS.of(template).inc()
         elif error.type is ErrorType.DEADLINE_EXCEEDED:
             metrics.DEADLINE_EXCEEDED.of(template).inc()
+        if error.type is not ErrorType.OVERLOADED:  # an overload must not add the work of a line for each refusal
+            log.info(
+                "answered with an error",
+                extra={"subject": template, "request_id": question.request_id, "error_type": kind},
+            )
 
 
 def _span_attributes(question: Question, size: int) -> dict[str, str | int]:
