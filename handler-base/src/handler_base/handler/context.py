@@ -61,9 +61,11 @@ class Context:
 
     def stream(self, subject: str, form: StreamFormat[T]) -> StreamWriter[T]:
         """Open a stream of pieces; it is ended when the method returns or raises."""
+        # The stream must not hold the context that holds it: what a request leaves goes at once, without a collector.
+        sender, encoding = self._sender, self.encoding
 
         async def send(message: Message) -> None:
-            await self._sender.send(subject, message, self.encoding)
+            await sender.send(subject, message, encoding)
 
         writer: StreamWriter[T] = StreamWriter(send, form)
         self.streams.append(writer)
