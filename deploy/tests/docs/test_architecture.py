@@ -13,6 +13,7 @@ FLOORS: Final = {
     "errors": 1,
     "deadline": 1,
     "config": 1,
+    "http": 2,
     "messages": 2,
     "telemetry": 3,
     "nats_client": 3,

@@ -15,8 +15,8 @@ from datetime import timedelta
 from typing import Final
 
 import msgspec
-from aiohttp import web
 
+from handler_base.http import HttpResponse, HttpServer
 from handler_base.telemetry import metrics as instruments
 
 __all__ = ["Check", "HealthReport", "HealthServer", "LoopTicker"]
@@ -137,12 +137,14 @@ class HealthServer:
         self._readiness = readiness
         self._metrics = metrics
         self._ticker = ticker or LoopTicker()
-        self._runner: web.AppRunner | None = None
+        self._server = HttpServer(
+            {"/health": self._answer_health, "/ready": self._answer_ready, "/metrics": self._answer_metrics}
+        )
 
     @property
     def port(self) -> int:
         """The port it listens on, once started."""
-        return self._port
+        return self._server.port or self._port
 
     async def start(self) -> None:
         """Listen.
@@ -150,39 +152,25 @@ class HealthServer:
         Raises:
             OSError: The port is in use or the address is not this machine's.
         """
-        application = web.Application()
-        application.router.add_get("/health", self._answer_health)
-        application.router.add_get("/ready", self._answer_ready)
-        application.router.add_get("/metrics", self._answer_metrics)
-        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._host, self._port).start()
-        except BaseException:
-            await runner.cleanup()
-            raise
-        self._runner = runner
-        self._port = int(runner.addresses[0][1])
+        await self._server.start(self._host, self._port)
         self._ticker.start()
 
     async def stop(self) -> None:
         """Stop listening. May be called twice."""
         await self._ticker.stop()
-        if self._runner is not None:
-            runner, self._runner = self._runner, None
-            await runner.cleanup()
+        await self._server.stop()
 
-    async def _answer_health(self, _: web.Request) -> web.Response:
+    async def _answer_health(self) -> HttpResponse:
         report = _ask(self._liveness, "liveness")
         return _respond(HealthReport({"event_loop": self._ticker.check(), **report.checks}, report.degraded))
 
-    async def _answer_ready(self, _: web.Request) -> web.Response:
+    async def _answer_ready(self) -> HttpResponse:
         return _respond(_ask(self._readiness, "readiness"))
 
-    async def _answer_metrics(self, _: web.Request) -> web.Response:
+    async def _answer_metrics(self) -> HttpResponse:
         # A full registry takes some 20 ms to render: too long for the event loop.
         body = await asyncio.to_thread(self._metrics)
-        return web.Response(body=body, headers={"Content-Type": instruments.CONTENT_TYPE})
+        return HttpResponse(200, body, {"Content-Type": instruments.CONTENT_TYPE})
 
 
 def _ask(source: Callable[[], HealthReport], name: str) -> HealthReport:
@@ -195,10 +183,7 @@ def _ask(source: Callable[[], HealthReport], name: str) -> HealthReport:
         return HealthReport({name: Check(ok=False, detail="the check itself failed")})
 
 
-def _respond(report: HealthReport) -> web.Response:
+def _respond(report: HealthReport) -> HttpResponse:
     body = msgspec.json.encode({"status": report.status, "checks": report.checks, "degraded": report.degraded})
-    return web.Response(
-        body=body,
-        status=200 if report.ok else 503,
-        headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
-    )
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return HttpResponse(200 if report.ok else 503, body, headers)

@@ -6,12 +6,13 @@ import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
-
-from yarl import URL
+from urllib.parse import quote, unquote, urlsplit
 
 __all__ = ["BaseUrl", "base_urls"]
 
 _VERSION: Final = "/v1"
+_PORTS: Final = {"http": 80, "https": 443}
+_PATH_CHARACTERS: Final = "/%:@!$&'()*+,;=~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +51,16 @@ def base_urls(urls: str | Iterable[str], known_paths: Iterable[str] = ()) -> lis
 
 
 def _base_url(text: str, known_paths: list[str]) -> BaseUrl:
-    url = URL(text)
-    if url.scheme not in {"http", "https"} or not url.host:
+    url = urlsplit(text)
+    if url.scheme not in _PORTS or not url.hostname:
         raise ValueError("a base URL must begin with http:// or https:// and name a host")
     authorization = ""
-    if url.user is not None:
-        credentials = f"{url.user}:{url.password or ''}".encode()
+    if url.username is not None:
+        credentials = f"{unquote(url.username)}:{unquote(url.password or '')}".encode()
         authorization = f"Basic {base64.b64encode(credentials).decode()}"
-    path = url.raw_path.rstrip("/")
+    path = quote(url.path, safe=_PATH_CHARACTERS).rstrip("/")
     cut = next((known for known in known_paths if known and path.endswith(known)), "")
     path = path.removesuffix(cut).removesuffix(_VERSION)
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    label = f"{host}:{url.port}"
+    host = url.hostname if url.hostname.isascii() else url.hostname.encode("idna").decode()
+    label = f"{f'[{host}]' if ':' in host else host}:{url.port or _PORTS[url.scheme]}"
     return BaseUrl(url=f"{url.scheme}://{label}{path}", label=label, authorization=authorization, path=cut)

@@ -10,11 +10,10 @@ from typing import Final
 from handler_base.clients.addresses import BaseUrl
 from handler_base.clients.breaker import BreakerState, CircuitBreaker
 from handler_base.clients.failures import AttemptError, error_for_exception, error_for_status
-from handler_base.clients.pool import ConnectError, HttpPool
 from handler_base.clients.stream import HttpStream
-from handler_base.clients.wire import DisconnectedError, HttpConnection, SilentError, WireError
 from handler_base.deadline import Deadline
 from handler_base.errors import DeadlineExceededError
+from handler_base.http import ConnectError, DisconnectedError, HttpConnection, HttpPool, SilentError, WireError
 from handler_base.telemetry import SpanContext, inject, metrics
 
 __all__ = ["JSON", "Endpoint", "HttpAnswer", "HttpRequest", "StreamTimeouts"]

@@ -8,9 +8,8 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from handler_base.clients.pool import ConnectError
-from handler_base.clients.wire import DisconnectedError, SilentError, TooLongError, TruncatedError
 from handler_base.errors import DeadlineExceededError, FleetError, UpstreamError, UpstreamUnavailableError
+from handler_base.http import ConnectError, DisconnectedError, SilentError, TooLongError, TruncatedError
 
 __all__ = ["AttemptError", "error_for_exception", "error_for_status", "malformed", "mid_stream_error"]
 

@@ -12,10 +12,10 @@ from handler_base.clients.addresses import base_urls
 from handler_base.clients.endpoint import JSON, Endpoint, HttpRequest
 from handler_base.clients.failures import AttemptError
 from handler_base.clients.observation import operation
-from handler_base.clients.pool import HttpPool
 from handler_base.clients.retry import RetryBudget, RetryOptions, backoff
 from handler_base.deadline import Deadline
 from handler_base.errors import DeadlineExceededError, UpstreamUnavailableError
+from handler_base.http import HttpPool
 from handler_base.telemetry import Span, metrics, names
 
 __all__ = ["MOST_BYTES", "HttpEndpoints", "HttpPool"]

@@ -7,10 +7,9 @@ from typing import Final
 
 from handler_base.clients.breaker import CircuitBreaker
 from handler_base.clients.failures import mid_stream_error
-from handler_base.clients.pool import Origin
-from handler_base.clients.wire import HttpConnection, SilentError, TooLongError, WireError
 from handler_base.deadline import Deadline
 from handler_base.errors import FleetError, UpstreamError
+from handler_base.http import HttpConnection, Origin, SilentError, TooLongError, WireError
 
 __all__ = ["HttpStream"]
 

@@ -6,7 +6,6 @@ A receiver that is slow or away costs spans, which are counted, and never an ans
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -14,9 +13,10 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import Final
 
-import aiohttp
 import msgspec
 
+from handler_base.deadline import Deadline
+from handler_base.http import ConnectError, Origin, WireError
 from handler_base.telemetry import metrics
 from handler_base.telemetry.otlp import Resource, encode_span, trace_request
 from handler_base.telemetry.spans import RecordingSpan
@@ -27,7 +27,7 @@ logger: Final = logging.getLogger(__name__)
 
 _RETRYABLE: Final = frozenset({429, 502, 503, 504})
 _MAX_ANSWER: Final = 64 * 1024
-_LARGE_BODY: Final = 1024 * 1024
+_IDLE: Final = timedelta(seconds=30)
 _SLICE: Final = 64
 """Spans encoded before the event loop gets a turn."""
 
@@ -60,22 +60,16 @@ class OtlpSender:
     """
 
     def __init__(self, endpoint: str, headers: Mapping[str, str], *, timeout: timedelta = timedelta(seconds=5)) -> None:
-        self._endpoint = endpoint.rstrip("/")
         self._headers = {**headers, "Content-Type": "application/json"}
-        self._timeout = aiohttp.ClientTimeout(total=timeout.total_seconds())
-        self._session: aiohttp.ClientSession | None = None
+        self._timeout = timeout
+        self._origin = Origin(endpoint, _IDLE)
         self._failing = False
 
     async def send(self, path: str, body: bytes) -> tuple[SendResult, bytes]:
         """Post one body; returns what became of it and the receiver's answer. Raises nothing."""
         try:
-            session = self._open()
-            # The client warns of large bodies given as bytes, and hands a file out in pieces.
-            data = body if len(body) < _LARGE_BODY else io.BytesIO(body)
-            async with session.post(self._endpoint + path, data=data, allow_redirects=False) as response:
-                answer = await response.content.read(_MAX_ANSWER)
-                status = response.status
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            status, answer = await self._post(path, body)
+        except (ConnectError, WireError, TimeoutError, ValueError) as error:
             # The error's own words may hold the address, and with it credentials: only its type is told.
             self._note_failure(type(error).__qualname__)
             return SendResult.FAILED, b""
@@ -87,14 +81,18 @@ class OtlpSender:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._origin.close()
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(headers=self._headers, timeout=self._timeout)
-        return self._session
+    async def _post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        deadline = Deadline.after(self._timeout)
+        head = self._origin.head("POST", path, self._headers)
+        connection = self._origin.take() or await self._origin.connect(deadline.remaining())
+        request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
+        connection.send(request, most_bytes=_MAX_ANSWER)
+        await connection.head(deadline.remaining(), TimeoutError())
+        answer = await connection.body(deadline.remaining(), TimeoutError())
+        self._origin.give_back(connection)
+        return connection.status, answer
 
     def _note_failure(self, reason: str) -> None:
         if not self._failing:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
-from handler_base.clients.wire import HttpConnection
+from handler_base.http.connection import HttpConnection
 
 __all__ = ["ConnectError", "HttpPool", "Origin"]
 
