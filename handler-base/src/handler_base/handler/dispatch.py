@@ -221,6 +221,7 @@ class Dispatcher:
             task.uncancel()
             outcome.error = RequestCancelledError()
         except Exception:
+            # A fault in a handler must become an answer, whatever it is.
             metrics.SWALLOWED_ERRORS.of("handler").inc()
             log.exception("handler failed", extra={"request_id": question.request_id})
             outcome.error = InternalError()

@@ -189,6 +189,7 @@ class InFlight:
             try:
                 delivery.lose()
             except Exception:
+                # What the owner does about it must not keep the other deliveries from being given up.
                 metrics.SWALLOWED_ERRORS.of("on_lost").inc()
                 log.exception("on_lost failed")
         if lost:
