@@ -204,6 +204,27 @@ class WireClient(Client):
             if not written.done():
                 written.set_result(None)
 
+    async def _flusher(self) -> None:
+        """Hand what is in line to the socket, and wait whenever the socket is full."""
+        transport: Any = self._transport  # The library leaves it untyped.
+        queue = self._flush_queue
+        while self.is_connected and queue is not None:
+            written = await queue.get()
+            try:
+                if self._pending:
+                    # In one piece, not by `writelines`: before CPython 3.12.9 and 3.13.2 that never tells asyncio's
+                    # streams that the socket is full (CVE-2024-12254), and what waits would grow without a bound.
+                    transport.write(b"".join(self._pending))
+                    self._pending = []
+                    self._pending_data_size = 0
+                    await transport.drain()
+            except (OSError, RuntimeError) as error:
+                self._on_lost(error)
+                return
+            finally:
+                if not written.done():
+                    written.set_result(None)
+
     async def _process_pong(self) -> None:
         if self._pongs:
             answered = self._pongs.pop(0)
@@ -219,6 +240,7 @@ class WireClient(Client):
         try:
             callback(msg)
         except Exception:
+            # An error in one receiver must not end the link of all.
             metrics.SWALLOWED_ERRORS.of("nats_callback").inc()
             log.exception("message callback failed", extra={"subject": msg.subject})
 
