@@ -169,7 +169,7 @@ class TestTranscriptionEvents:
     def test_events_that_make_no_sense(self, event: bytes) -> None:
         reader = TranscriptionReader()
         assert reader.feed(b"data: " + event + b"\n\n") == ""
-        assert isinstance(reader.failure, UpstreamError)
+        assert reader.failure
 
     def test_a_server_that_sends_only_the_whole_text(self) -> None:
         reader = TranscriptionReader()
@@ -179,7 +179,7 @@ class TestTranscriptionEvents:
     def test_other_events_are_passed_over(self) -> None:
         reader = TranscriptionReader()
         assert reader.feed(b'data: {"type":"transcript.text.segment"}\n\ndata: {"choices":[{}]}\n\n') == ""
-        assert reader.failure is None
+        assert not reader.failure
 
     def test_plain_text_is_text(self) -> None:
         answer = HttpAnswer(200, b" Hello\n", "text/plain; charset=utf-8")

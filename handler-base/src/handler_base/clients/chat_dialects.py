@@ -12,7 +12,6 @@ from handler_base.clients.chat import ChatMessage, Completion, Delta, Usage
 from handler_base.clients.endpoint import JSON, HttpAnswer, HttpRequest
 from handler_base.clients.failures import malformed
 from handler_base.clients.sse import EventStream, LineStream
-from handler_base.errors import FleetError, UpstreamError
 
 __all__ = ["CHAT_DIALECTS", "ChatDialect", "ChatQuestion", "DeltaReader"]
 
@@ -44,12 +43,12 @@ class DeltaReader(Protocol):
     Attributes:
         finish_reason: Why the model stopped; empty while it has not.
         done: Whether the end marker was there: nothing more will come.
-        failure: What the server reported inside the stream; the deltas before it are good.
+        failure: What is wrong with the stream, for the caller; empty for nothing. The deltas before it are good.
     """
 
     finish_reason: str
     done: bool
-    failure: FleetError | None
+    failure: str
 
     def feed(self, data: bytes) -> Delta | None:
         """Return what the bytes add to the answer, as one delta; None where that is nothing."""
@@ -132,6 +131,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode_chunk: Final = msgspec.json.Decoder(_Chunk, strict=False).decode
 _WITH_USAGE: Final = _StreamOptions()
 _NULL: Final = (b"", b"null")
+_BROKE_OFF: Final = "A model server stopped in the middle of its answer."
 
 
 class OpenAIReader:
@@ -140,7 +140,7 @@ class OpenAIReader:
     def __init__(self) -> None:
         self.finish_reason = ""
         self.done = False
-        self.failure: FleetError | None = None
+        self.failure = ""
         self._events = EventStream()
 
     def feed(self, data: bytes) -> Delta | None:
@@ -150,8 +150,8 @@ class OpenAIReader:
     def end(self) -> Delta | None:
         """Return what the end of the stream adds to the answer."""
         delta = self._delta(self._events.end())
-        if not self.done and not self.finish_reason and self.failure is None:
-            self.failure = _broke_off()
+        if not self.done and not self.finish_reason and not self.failure:
+            self.failure = _BROKE_OFF
         return delta
 
     def _delta(self, events: list[bytes]) -> Delta | None:
@@ -165,10 +165,10 @@ class OpenAIReader:
             try:
                 chunk = _decode_chunk(event)
             except (msgspec.MsgspecError, UnicodeDecodeError):
-                self.failure = UpstreamError("A model server answered with something unreadable.")
+                self.failure = "A model server answered with something unreadable."
                 break
             if bytes(chunk.error) not in _NULL or chunk.object == "error":
-                self.failure = UpstreamError("A model server reported an error in the middle of its answer.")
+                self.failure = "A model server reported an error in the middle of its answer."
                 break
             if chunk.choices:
                 choice = chunk.choices[0]
@@ -249,7 +249,7 @@ class OllamaReader:
     def __init__(self) -> None:
         self.finish_reason = ""
         self.done = False
-        self.failure: FleetError | None = None
+        self.failure = ""
         self._lines = LineStream()
 
     def feed(self, data: bytes) -> Delta | None:
@@ -259,8 +259,8 @@ class OllamaReader:
     def end(self) -> Delta | None:
         """Return what the end of the stream adds to the answer."""
         delta = self._delta(self._lines.end())
-        if not self.done and self.failure is None:
-            self.failure = _broke_off()
+        if not self.done and not self.failure:
+            self.failure = _BROKE_OFF
         return delta
 
     def _delta(self, lines: list[bytes]) -> Delta | None:
@@ -271,10 +271,10 @@ class OllamaReader:
             try:
                 line = _decode_line(raw)
             except (msgspec.MsgspecError, UnicodeDecodeError):
-                self.failure = UpstreamError("A model server answered with something unreadable.")
+                self.failure = "A model server answered with something unreadable."
                 break
             if bytes(line.error) not in _NULL:
-                self.failure = UpstreamError("A model server reported an error in the middle of its answer.")
+                self.failure = "A model server reported an error in the middle of its answer."
                 break
             completion.add(_ollama_delta(line))
             if line.done:
@@ -349,7 +349,3 @@ def _ollama_delta(line: _OllamaLine) -> Delta:
         return Delta(text or "", model=line.model)
     usage = Usage(line.prompt_eval_count, line.eval_count, line.prompt_eval_count + line.eval_count)
     return Delta(text or "", line.done_reason or "stop", usage, line.model)
-
-
-def _broke_off() -> UpstreamError:
-    return UpstreamError("A model server stopped in the middle of its answer.")

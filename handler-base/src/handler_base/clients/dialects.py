@@ -142,7 +142,11 @@ class DialectMemory(Generic[_D]):
                 return result
             if failure is None or result.status not in _NOT_HERE:
                 failure = _refused(result.status)
-        raise failure or _refused(0)
+        try:
+            raise failure or _refused(0)
+        finally:
+            # Its traceback holds this frame: kept here, it would keep itself and the prompt alive.
+            del failure
 
 
 def _refused(status: int) -> AttemptError:

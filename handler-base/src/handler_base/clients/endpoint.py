@@ -148,7 +148,7 @@ class Endpoint:
         remaining = deadline.remaining()
         try:
             connection = await self._ask(
-                request, deadline, context, wait=timeouts.first.total_seconds(), silent=SilentError()
+                request, deadline, context, wait=timeouts.first.total_seconds(), silent=SilentError
             )
             if connection.status >= 300:
                 return await self._whole(connection, deadline, passing)
@@ -163,7 +163,7 @@ class Endpoint:
         context: SpanContext | None,
         *,
         wait: float,
-        silent: SilentError | None,
+        silent: type[SilentError] | None,
     ) -> HttpConnection:
         """Send a request, and wait for the head of the answer, or for all of it where `silent` is None."""
         payload = self._payload(request, context)
@@ -177,7 +177,7 @@ class Endpoint:
                 connection = await self._origin.connect(min(remaining, _LONGEST_CONNECT))
                 remaining = deadline.remaining()
             connection.send(payload, most_bytes=self._most_bytes, streaming=silent is not None)
-            late: Exception = silent if silent is not None and wait < remaining else TimeoutError()
+            late = silent if silent is not None and wait < remaining else TimeoutError
             try:
                 await connection.head(min(wait, remaining), late)
             except DisconnectedError:
@@ -196,7 +196,7 @@ class Endpoint:
         if refused and not (length.isdigit() and int(length) <= _BODY_OF_FAILURE):
             connection.abort()
         else:
-            body = await connection.body(deadline.remaining(), TimeoutError())
+            body = await connection.body(deadline.remaining(), TimeoutError)
             self._origin.give_back(connection)
             if not refused:
                 return HttpAnswer(status, body, connection.headers.get(b"content-type", b"").decode("latin-1"))

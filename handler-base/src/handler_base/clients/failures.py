@@ -19,7 +19,7 @@ _LONGEST_RETRY_AFTER: Final = 24 * 3600.0
 
 
 class AttemptError(Exception):
-    """One attempt failed. Never leaves this package: `error` is raised in its place.
+    """One attempt failed. Never leaves this package: what `release` returns is raised in its place.
 
     Attributes:
         error: What the caller gets when nothing else is tried.
@@ -50,6 +50,15 @@ class AttemptError(Exception):
         self.transient = transient
         self.unhealthy = unhealthy
         self.retry_after = retry_after
+
+    def release(self) -> FleetError:
+        """Return `error`, once, to be raised from this failure.
+
+        The failure forgets it: the two would hold each other, and with them the prompt.
+        """
+        error = self.error
+        del self.error
+        return error
 
 
 def error_for_exception(error: Exception, *, patient: bool) -> AttemptError:

@@ -120,34 +120,39 @@ class HttpEndpoints:
         """
         self._budget.deposit()
         repeat = 0
-        while True:
-            failure: AttemptError | None = None
-            for endpoint in self.endpoints:
-                breaker = endpoint.breaker
-                if not breaker.allow():
-                    continue
-                try:
-                    result = await attempt(endpoint)
-                except AttemptError as error:
-                    self._note(endpoint, error)
-                    failure = error
-                    if not error.elsewhere:
-                        break
-                except BaseException:
-                    breaker.release()
-                    raise
-                else:
-                    breaker.success()
-                    return result
-            if failure is None:
-                raise self._all_open()
-            delay = self._delay(failure, repeat, deadline, repeatable=repeatable)
-            if delay is None:
-                raise failure.error from failure
-            repeat += 1
-            span.set(names.HTTP_RESEND_COUNT, repeat)
-            metrics.RETRIES.of(self.name, failure.reason).inc()
-            await asyncio.sleep(delay)
+        failure: AttemptError | None = None
+        try:
+            while True:
+                for endpoint in self.endpoints:
+                    breaker = endpoint.breaker
+                    if not breaker.allow():
+                        continue
+                    try:
+                        result = await attempt(endpoint)
+                    except AttemptError as error:
+                        self._note(endpoint, error)
+                        failure = error
+                        if not error.elsewhere:
+                            break
+                    except BaseException:
+                        breaker.release()
+                        raise
+                    else:
+                        breaker.success()
+                        return result
+                if failure is None:
+                    raise self._all_open()
+                delay = self._delay(failure, repeat, deadline, repeatable=repeatable)
+                if delay is None:
+                    raise failure.release() from failure
+                repeat += 1
+                span.set(names.HTTP_RESEND_COUNT, repeat)
+                metrics.RETRIES.of(self.name, failure.reason).inc()
+                failure = None
+                await asyncio.sleep(delay)
+        finally:
+            # Its traceback holds this frame: kept here, it would keep itself and the prompt alive.
+            del failure
 
     def _note(self, endpoint: Endpoint, error: AttemptError) -> None:
         if error.unhealthy:

@@ -17,6 +17,7 @@ from handler_base.clients.models import ModelDirectory
 from handler_base.clients.observation import Observation, operation
 from handler_base.clients.stream import HttpStream
 from handler_base.deadline import Deadline
+from handler_base.errors import UpstreamError
 from handler_base.telemetry import names
 
 __all__ = ["CHAT_PATHS", "LLMClient"]
@@ -151,8 +152,8 @@ class LLMClient:
                         yield delta
                         # Nothing worth gathering comes after the reason the model stopped.
                         wait = 0.0 if reader.finish_reason else due - time.monotonic()
-                    if reader.failure is not None:
-                        raise reader.failure
+                    if reader.failure:
+                        raise UpstreamError(reader.failure)
                     if not data:
                         break
                 await stream.finish()
@@ -234,7 +235,7 @@ def _whole(dialect: ChatDialect, body: bytes, observed: Observation) -> Delta:
     try:
         completion = dialect.answer(HttpAnswer(200, body))
     except AttemptError as error:
-        raise error.error from error
+        raise error.release() from error
     delta = Delta(completion.text, completion.finish_reason, completion.usage, completion.model)
     _note(observed, delta)
     return delta

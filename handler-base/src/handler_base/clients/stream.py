@@ -49,7 +49,7 @@ class HttpStream:
             DeadlineExceededError: The deadline of the call passed.
         """
         remaining = self._deadline.remaining()
-        late: Exception = SilentError() if self._between < remaining else TimeoutError()
+        late = SilentError if self._between < remaining else TimeoutError
         try:
             return await self._connection.data(min(self._between, remaining), late)
         except (WireError, TimeoutError) as error:

@@ -21,7 +21,7 @@ from handler_base.clients.transcription import (
     read_transcription,
 )
 from handler_base.deadline import Deadline
-from handler_base.errors import UnsupportedFormatError
+from handler_base.errors import UnsupportedFormatError, UpstreamError
 from handler_base.telemetry import names
 
 __all__ = ["TRANSCRIPTION_PATHS", "STTClient"]
@@ -196,8 +196,8 @@ class STTClient:
                     if text:
                         observed.chunk()
                         yield TranscriptionPiece(text)
-                    if reader.failure is not None:
-                        raise reader.failure
+                    if reader.failure:
+                        raise UpstreamError(reader.failure)
                 yield TranscriptionPiece(reader.text.strip(), final=True)
                 await stream.finish()
             finally:
@@ -217,7 +217,7 @@ async def _whole(stream: HttpStream) -> str:
     try:
         return read_transcription(HttpAnswer(200, await stream.read_all(), stream.content_type)).text
     except AttemptError as error:
-        raise error.error from error
+        raise error.release() from error
 
 
 def _form(path: str, fields: dict[str, str], question: _Question) -> HttpRequest:

@@ -10,7 +10,6 @@ import msgspec
 from handler_base.clients.endpoint import HttpAnswer
 from handler_base.clients.failures import malformed
 from handler_base.clients.sse import EventStream
-from handler_base.errors import FleetError, UpstreamError
 
 __all__ = ["Transcription", "TranscriptionPiece", "TranscriptionReader", "read_transcription"]
 
@@ -101,13 +100,13 @@ class TranscriptionReader:
     Attributes:
         text: All of it so far.
         done: Whether the end marker was there.
-        failure: What the server reported inside the stream.
+        failure: What is wrong with the stream, for the caller; empty for nothing.
     """
 
     def __init__(self) -> None:
         self.text = ""
         self.done = False
-        self.failure: FleetError | None = None
+        self.failure = ""
         self._events = EventStream()
 
     def feed(self, data: bytes) -> str:
@@ -117,8 +116,8 @@ class TranscriptionReader:
     def end(self) -> str:
         """Return the text that the end of the stream adds."""
         new = self._read(self._events.end())
-        if not self.done and self.failure is None:
-            self.failure = UpstreamError("A model server stopped in the middle of its answer.")
+        if not self.done and not self.failure:
+            self.failure = "A model server stopped in the middle of its answer."
         return new
 
     def _read(self, events: list[bytes]) -> str:
@@ -130,10 +129,10 @@ class TranscriptionReader:
             try:
                 event = _decode_event(raw)
             except (msgspec.MsgspecError, UnicodeDecodeError):
-                self.failure = UpstreamError("A model server answered with something unreadable.")
+                self.failure = "A model server answered with something unreadable."
                 break
             if bytes(event.error) not in _NULL or event.type == "error":
-                self.failure = UpstreamError("A model server reported an error in the middle of its answer.")
+                self.failure = "A model server reported an error in the middle of its answer."
                 break
             new.append(self._new_text(event))
         added = "".join(new)

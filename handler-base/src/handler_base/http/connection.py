@@ -89,7 +89,8 @@ class HttpConnection(asyncio.Protocol):
         self._most_bytes = 0
         self._streaming = False
         self._paused = False
-        self._error: Exception | None = None
+        self._error: type[Exception] | None = None
+        self._cause: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._awaited = Moment.END
 
@@ -110,13 +111,13 @@ class HttpConnection(asyncio.Protocol):
         self._buffered = self._received = self._unread_head = 0
         self._most_bytes = most_bytes
         self._streaming = streaming
-        self._error = None
+        self._error = self._cause = None
         if self._transport is None:
-            self._error = DisconnectedError()
+            self._error = DisconnectedError
         else:
             self._transport.write(request)
 
-    async def head(self, seconds: float, late: Exception) -> None:
+    async def head(self, seconds: float, late: type[Exception]) -> None:
         """Wait for the head of the answer.
 
         Args:
@@ -125,17 +126,17 @@ class HttpConnection(asyncio.Protocol):
         """
         await self._wait(Moment.HEAD, seconds, late)
 
-    async def body(self, seconds: float, late: Exception) -> bytes:
+    async def body(self, seconds: float, late: type[Exception]) -> bytes:
         """Wait for the end of the answer, and return all of it that was not taken."""
         await self._wait(Moment.END, seconds, late)
         return self._take()
 
-    async def data(self, seconds: float, late: Exception) -> bytes:
+    async def data(self, seconds: float, late: type[Exception]) -> bytes:
         """Return what has come, waiting until there is something; empty at the end."""
         if not self._parts and not self.complete:
             await self._wait(Moment.DATA, seconds, late)
         elif self._error is not None:
-            raise self._error
+            raise self._error from self._cause
         return self._take()
 
     async def gather(self, seconds: float) -> None:
@@ -149,7 +150,7 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def _wait(self, moment: Moment, seconds: float, late: Exception | None) -> None:
+    async def _wait(self, moment: Moment, seconds: float, late: type[Exception] | None) -> None:
         if self._error is None and not self._reached(moment):
             waiter = self._waiter = self._loop.create_future()
             self._awaited = moment
@@ -163,14 +164,14 @@ class HttpConnection(asyncio.Protocol):
                 timer.cancel()
                 self._waiter = None
         if self._error is not None and late is not None:
-            raise self._error
+            raise self._error from self._cause
 
     def _reached(self, moment: Moment) -> bool:
         if self.complete:
             return True
         return moment is Moment.HEAD and self.status > 0
 
-    def _late(self, error: Exception | None) -> None:
+    def _late(self, error: type[Exception] | None) -> None:
         if error is None:
             self._wake()
         else:
@@ -191,9 +192,10 @@ class HttpConnection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: type[Exception], cause: Exception | None = None) -> None:
         if self._error is None:
-            self._error = error
+            # Not an exception yet: raised, it would hold this connection, and the connection it.
+            self._error, self._cause = error, cause
         self.abort()
         self._wake()
 
@@ -212,18 +214,16 @@ class HttpConnection(asyncio.Protocol):
         if not self.status:
             self._unread_head += len(data)
             if self._unread_head > _LONGEST_HEAD:
-                self._fail(TooLongError())
+                self._fail(TooLongError)
                 return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            problem = ProtocolError()
-            problem.__cause__ = error
-            self._fail(problem)
+            self._fail(ProtocolError, error.with_traceback(None))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end; an answer without a length ends with its connection."""
-        self._transport = None
+        self._transport = self._parser = None
         self.usable = False
         if self.complete:
             return
@@ -231,7 +231,7 @@ class HttpConnection(asyncio.Protocol):
             self.complete = True
             self._wake()
         else:
-            self._fail(TruncatedError() if self.status else DisconnectedError())
+            self._fail(TruncatedError if self.status else DisconnectedError)
 
     def _has_length(self) -> bool:
         return b"content-length" in self.headers or b"transfer-encoding" in self.headers
@@ -263,7 +263,7 @@ class HttpConnection(asyncio.Protocol):
         self._received += size
         self._buffered += size
         if self._received > self._most_bytes:
-            self._fail(TooLongError())
+            self._fail(TooLongError)
             return
         self._parts.append(body)
         if self._streaming:

@@ -89,8 +89,8 @@ class OtlpSender:
         connection = self._origin.take() or await self._origin.connect(deadline.remaining())
         request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
         connection.send(request, most_bytes=_MAX_ANSWER)
-        await connection.head(deadline.remaining(), TimeoutError())
-        answer = await connection.body(deadline.remaining(), TimeoutError())
+        await connection.head(deadline.remaining(), TimeoutError)
+        answer = await connection.body(deadline.remaining(), TimeoutError)
         self._origin.give_back(connection)
         return connection.status, answer
 
