@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,3 +74,39 @@ def test_text_without_markers_is_shown_at_once() -> None:
 
 def test_a_hostile_answer_takes_linear_time() -> None:
     assert len(citations("[1," * 100_000 + " " * 100_000, 3).text) == 400_000
+
+
+@pytest.mark.parametrize("repeated", ["`", " ", "\n", "[1", "[", "1,", "`[", "x"])
+def test_a_stream_holds_back_no_more_than_a_marker(repeated: str) -> None:
+    scanner = CitationFilter(3)
+
+    shown = [scanner.feed(repeated) for _ in range(1000)]
+
+    assert len("".join(shown)) >= 1000 * len(repeated) - 120
+
+
+def test_a_run_of_backticks_is_counted_across_pieces() -> None:
+    scanner = CitationFilter(1)
+
+    shown = [scanner.feed(piece) for piece in ("`", "`", "`", "a[9]", "``", "`", " [9]", "[1]", ".")]
+
+    assert "".join(shown) == "```a[9]```[1]."
+    assert scanner.numbers == (1,)
+
+
+@pytest.mark.parametrize("piece", ["````", "`[", "[1, ", "  ", "word "])
+def test_a_stream_takes_linear_time(piece: str) -> None:
+    def seconds(pieces: int) -> float:
+        scanner = CitationFilter(3)
+        began = time.process_time()
+        for _ in range(pieces):
+            scanner.feed(piece)
+        scanner.close()
+        return time.process_time() - began
+
+    count = 4_000
+    short = min(seconds(count) for _ in range(3))
+    long = min(seconds(4 * count) for _ in range(3))
+
+    # Linear is 4, quadratic 16.
+    assert long < 9 * short

@@ -16,7 +16,7 @@ _TOKEN: Final = re.compile(
     r"(?P<ticks>`+)|(?P<paragraph>\n\n)"
     r"|(?P<space>[ \t]{0,8})\[(?P<numbers>\d{1,3}(?:\s?[,;\u2013-]\s?\d{1,3}){0,15})\](?!\()"
 )
-_UNFINISHED: Final = re.compile(r"(?:`+|\n|[ \t]{0,8}\[[\d\s,;\u2013-]{0,100}\]?|[ \t]{1,8})$")
+_UNFINISHED: Final = re.compile(r"(?:\n|[ \t]{0,8}\[[\d\s,;\u2013-]{0,100}\]?|[ \t]{1,8})$")
 _LONGEST_MARKER: Final = 120
 _PART: Final = re.compile(r"(\d+)(?:\s?[\u2013-]\s?(\d+))?")
 
@@ -44,7 +44,8 @@ class CitationFilter:
     def __init__(self, source_count: int) -> None:
         self._source_count = source_count
         self._held = ""
-        self._fence = ""
+        self._fence = 0
+        self._run = 0
         self._cited: dict[int, None] = {}
 
     @property
@@ -54,10 +55,11 @@ class CitationFilter:
 
     def feed(self, piece: str) -> str:
         """Take the next piece of the answer; return what can be shown."""
-        if not self._held and not self._fence and "[" not in piece and "`" not in piece and not piece[-1:].isspace():
+        idle = not (self._held or self._fence or self._run)
+        if idle and "[" not in piece and "`" not in piece and not piece[-1:].isspace():
             return piece
         text = self._held + piece
-        unfinished = _UNFINISHED.search(text, _tail(text))
+        unfinished = _UNFINISHED.search(text, max(0, len(text) - _LONGEST_MARKER))
         end = unfinished.start() if unfinished else len(text)
         self._held = text[end:]
         return self._scan(text[:end])
@@ -68,19 +70,29 @@ class CitationFilter:
         return self._scan(text)
 
     def _scan(self, text: str) -> str:
+        if self._run and text and text[0] != "`":
+            self._end_run()
         return _TOKEN.sub(self._replace, text)
+
+    def _end_run(self) -> None:
+        """Open or close code with the backticks that came in a row, however many pieces they came in."""
+        if not self._fence:
+            self._fence = self._run
+        elif self._fence == self._run:
+            self._fence = 0
+        self._run = 0
 
     def _replace(self, match: re.Match[str]) -> str:
         ticks = match["ticks"]
         if ticks:
-            if not self._fence:
-                self._fence = ticks
-            elif self._fence == ticks:
-                self._fence = ""
+            self._run += len(ticks)
+            # At the end of what is known, more of them may follow: they are shown, but not counted out yet.
+            if match.end() < len(match.string):
+                self._end_run()
             return ticks
         if match["paragraph"]:
             # Inline code ends with its paragraph; a lone backtick must not hide the markers of the rest.
-            self._fence = self._fence if len(self._fence) >= 3 else ""
+            self._fence = self._fence if self._fence >= 3 else 0
             return match[0]
         if self._fence:
             return match[0]
@@ -96,14 +108,6 @@ class CitationFilter:
         return list(found)
 
 
-def _tail(text: str) -> int:
-    """Return where to begin looking for an unfinished marker: no marker is longer, but a run of backticks may be."""
-    start = max(0, len(text) - _LONGEST_MARKER)
-    while start > 0 and text[start - 1] == "`":
-        start -= 1
-    return start
-
-
 def citations(answer: str, source_count: int) -> CitedAnswer:
     """Return the answer without markers that name no source, and the sources it cites.
 
@@ -111,6 +115,8 @@ def citations(answer: str, source_count: int) -> CitedAnswer:
         answer: The whole answer.
         source_count: Sources the prompt numbered, from 1.
     """
+    if "[" not in answer:
+        return CitedAnswer(answer, ())
     scanner = CitationFilter(source_count)
     text = scanner.feed(answer) + scanner.close()
     return CitedAnswer(text, scanner.numbers)
