@@ -9,6 +9,7 @@ import pytest
 
 from handler_base.messages import ChatRequest
 from handler_base.testing.chat_caller import ChatCaller
+from handler_base.testing.inference import FakeLLM, status
 
 TIMES = 50
 
@@ -45,3 +46,18 @@ async def test_nothing_is_left(chat: ChatCaller, ask: Callable[[], ChatRequest])
     for _ in range(TIMES):
         await chat.ask(ask())
     assert gc.collect() < TIMES
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_nothing_is_left_when_the_model_fails(chat: ChatCaller, llm: FakeLLM, *, streamed: bool) -> None:
+    # A server that refuses the request stays in use, so that each question makes a call.
+    llm.script.always = status(400)
+    for _ in range(5):
+        await chat.ask(said(enable_streaming=streamed))
+    gc.collect()
+    gc.disable()
+    for _ in range(TIMES):
+        await chat.ask(said(enable_streaming=streamed))
+    assert gc.collect() < TIMES
+    assert len(llm.requests) >= TIMES + 5
