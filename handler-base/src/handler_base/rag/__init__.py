@@ -1,6 +1,6 @@
 """Retrieval-augmented generation: the vector store, retrieval, the prompt with its citations, and ingestion.
 
-Nothing here loads pymilvus, grpc, pandas or numpy before a `PyMilvusStore` is used, nor pypdf before a PDF is read.
+Nothing here loads pymilvus, grpc, pandas or numpy before a `PyMilvusStore` is opened, nor pypdf before a PDF is read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """All of a vector store over gRPC, by pymilvus: ingestion, administration, and search in Milvus Lite.
 
-pymilvus brings grpc, pandas and numpy, some 77 MB: it is imported with the first call, in a worker thread, so a
-process that searches over REST never pays for it. Its calls block; they run in threads of this store's own.
+pymilvus brings grpc, pandas and numpy, some 77 MB and more than a second: a store that is opened begins to import it
+in a worker thread, so a process that searches over REST never pays for it, and the first call does not wait for all
+of it. Its calls block; they run in threads of this store's own.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from handler_base.rag.store import (
     check_dimension,
     check_limit,
 )
+from handler_base.telemetry import metrics
 
 __all__ = ["PyMilvusStore"]
 
@@ -89,12 +91,13 @@ class PyMilvusStore:
         return self._available
 
     async def open(self) -> None:
-        """Start the threads; the connection is made with the first call."""
+        """Start the threads, one of which begins to import pymilvus; the connection is made with the first call."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="milvus")
+            self._executor.submit(_import_ahead)
 
     async def close(self) -> None:
-        """Close the connection and end the threads, waiting for calls that run."""
+        """Close the connection and end the threads, waiting for calls that run and for the import."""
         executor, self._executor = self._executor, None
         if executor is None:
             return
@@ -281,6 +284,14 @@ class PyMilvusStore:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+
+def _import_ahead() -> None:
+    try:
+        milvus_calls.failures()
+    except Exception as error:  # noqa: BLE001 - an import may raise anything; each call tries again and raises it
+        metrics.SWALLOWED_ERRORS.of("milvus_import").inc()
+        _log.warning("pymilvus cannot be imported", extra={"error": repr(error)})
 
 
 def _typed(error: Exception) -> FleetError:
