@@ -42,7 +42,7 @@ class Ledger:
 
     async def put(self, request_id: str) -> None:
         """Ask durably; counts as asked once the stream has it."""
-        request = ChatRequest(request_id=request_id, message="hi", enable_rag=False, enable_streaming=False)
+        request = ChatRequest(request_id=request_id, message=request_id, enable_rag=False, enable_streaming=False)
         await self.client.jetstream_publish(
             CHAT_USER_MESSAGE.format(user_id="ann"),
             encode(request),
