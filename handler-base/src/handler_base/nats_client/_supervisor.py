@@ -199,6 +199,11 @@ class Supervisor:
                 await client.connect(**arguments)
         except NoServersError as error:
             raise (seen[-1] if seen else error) from None
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # The library waits by `wait_for`, which before Python 3.12 forgets a cancellation that comes
+            # together with the answer; whoever stops the supervisor would then wait for ever.
+            raise asyncio.CancelledError
         if not client.is_connected:
             raise ConnectionError("the handshake did not end")
 
