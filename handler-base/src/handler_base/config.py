@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-__all__ = ["InferenceSettings", "RagSettings", "Seconds", "SessionSettings", "Settings"]
+__all__ = ["ArchiveSettings", "InferenceSettings", "RagSettings", "Seconds", "SessionSettings", "Settings"]
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A duration in seconds, as operators write it."""
@@ -62,6 +62,7 @@ class Settings(BaseSettings):
         3600, description="Seconds after which a waiting question is answered `deadline_exceeded`."
     )
 
+    events: bool = Field(True, description="Publish the domain events.")
     max_concurrency: int = Field(64, ge=1, description="Requests handled at once.")
     queue_size: int = Field(128, ge=0, description="Requests that may wait for a slot before `overloaded`.")
     drain_timeout: Seconds = Field(25, description="Seconds running work may take to finish when the service stops.")
@@ -172,3 +173,29 @@ class SessionSettings(Settings):
     history_turns: int = Field(10, ge=0, description="Most past turns shown to the model.")
     history_token_budget: int = Field(1500, ge=0, description="Most tokens of past turns in the prompt.")
     memory_timeout: Seconds = Field(0.05, description="Seconds memory may cost before the answer goes without it.")
+    summarise: bool = Field(True, description="Have the model sum up the turns that do not fit, after the answer.")
+    follow_ups: Literal["context", "model", "off"] = Field(
+        "context",
+        description="How a question that needs its context is searched for: with words of it, rewritten, or as it is.",
+    )
+    follow_up_timeout: Seconds = Field(2, description="Seconds the model may take to rewrite a question.")
+    quota_requests_per_minute: int = Field(0, ge=0, description="Questions a user may ask a minute; 0: no limit.")
+    quota_tokens_per_day: int = Field(0, ge=0, description="Tokens a user may use a day; 0: no limit.")
+    quota_premium_requests_per_minute: int = Field(0, ge=0, description="The same for premium users.")
+    quota_premium_tokens_per_day: int = Field(0, ge=0, description="The same for premium users.")
+
+
+class ArchiveSettings(Settings):
+    """Where conversations are kept for long."""
+
+    archive_mode: Literal["inside", "only", "off"] = Field(
+        "inside", description="Archive beside answering, archive and answer nothing, or leave it to another Deployment."
+    )
+    archive_url: SecretStr = Field(
+        SecretStr("sqlite:///archive.db"), description="`postgresql://...`, or `sqlite:///path` for one replica."
+    )
+    archive_migrate: bool = Field(True, description="Bring the database to the current schema at the start.")
+    archive_batch: int = Field(500, ge=1, le=5000, description="Most messages written in one transaction.")
+    archive_flush: Seconds = Field(0.1, description="Longest time a message waits for others before it is written.")
+    message_retention_days: int = Field(30, ge=1, description="Days a message is kept.")
+    titles: bool = Field(True, description="Have the model name a conversation after its first answer.")
