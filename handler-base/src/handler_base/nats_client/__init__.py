@@ -9,6 +9,7 @@ from handler_base.nats_client.consumer import PullConsumer
 from handler_base.nats_client.consumer_setup import ConsumerSpec, ensure_consumer
 from handler_base.nats_client.dead_letters import DeadLetter, DeadLetters
 from handler_base.nats_client.delivery import Delivery
+from handler_base.nats_client.event_log import EventLog, event_id
 from handler_base.nats_client.jetstream_api import JetStreamApi
 from handler_base.nats_client.options import ConnectionOptions, options_from_settings
 from handler_base.nats_client.policy import FailurePolicy
@@ -25,6 +26,7 @@ __all__ = [
     "DeadLetters",
     "Delivery",
     "EndpointStats",
+    "EventLog",
     "FailurePolicy",
     "JetStreamApi",
     "MessageCallback",
@@ -37,6 +39,7 @@ __all__ = [
     "Subscription",
     "discover",
     "ensure_consumer",
+    "event_id",
     "headers",
     "options_from_settings",
 ]

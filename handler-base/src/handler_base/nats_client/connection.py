@@ -60,6 +60,7 @@ class NatsConnection:
         self._backlog: list[bytes] = []
         self._backlog_size = 0
         self._reconnect_callbacks: list[Callable[[], object]] = []
+        self._resent_elsewhere: tuple[bytes, ...] = ()
         self._replies: dict[str, tuple[asyncio.Future[Msg], str]] = {}
         self._reply_prefix = f"{options.inbox_prefix}.{secrets.token_hex(11)}"
         self._request_count = 0
@@ -153,6 +154,10 @@ class NatsConnection:
         """
         self._reconnect_callbacks.append(callback)
         return lambda: self._reconnect_callbacks.remove(callback)
+
+    def resent_elsewhere(self, subject_prefix: str) -> None:
+        """Leave what a lost link did not send on these subjects to their owner, who sends it again in its order."""
+        self._resent_elsewhere += tuple(f"{verb} {subject_prefix}".encode() for verb in ("PUB", "HPUB"))
 
     def send(
         self, subject: str, payload: bytes = b"", *, headers: Mapping[str, HeaderValue] | None = None, reply: str = ""
@@ -333,7 +338,7 @@ class NatsConnection:
             return
         self._max_payload = client.max_payload
         self._client = None
-        unsent = client.take_unsent()
+        unsent = [command for command in client.take_unsent() if not command.startswith(self._resent_elsewhere)]
         self._backlog = unsent
         self._backlog_size = sum(map(len, unsent))
 

@@ -1,0 +1,258 @@
+"""Domain events on their way into the stream: in order, once, without making an answer wait.
+
+An event leaves at once, and is kept until the stream has it. The stream takes what comes over one link in the
+order it was sent, so its acknowledgement of one event holds for those before it: while one acknowledgement is
+awaited no other is asked for, and under load one covers many. When the link ends, or the stream does not answer,
+all that is unconfirmed is sent again in its order before anything new; the message id keeps the stream from
+storing an event twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from handler_base.errors import FleetError
+from handler_base.messages import DomainEvent, Encoding, encode
+from handler_base.messages.subjects import Subject
+from handler_base.nats_client._wire import Msg
+from handler_base.nats_client.connection import NatsConnection
+from handler_base.nats_client.headers import CONTENT_TYPE, MESSAGE_ID, MESSAGE_TYPE
+from handler_base.nats_client.publishing import read_publish_ack
+from handler_base.telemetry import metrics, propagation
+
+__all__ = ["EventLog", "event_id"]
+
+log = logging.getLogger(__name__)
+
+_MOST_KEPT: Final = 32 * 1024 * 1024
+"""Bytes of events that wait for a stream that is away; what comes then is lost, and counted."""
+
+_CONFIRM_AFTER: Final = 0.02
+"""Seconds after which the last of a row of events is asked for again, when nothing followed it."""
+
+_ANSWER_WITHIN: Final = 2.0
+"""Seconds in which a stream that works acknowledges."""
+
+_RETRY_AFTER: Final = 1.0
+
+Value = str | int | float | bool | None
+
+
+def event_id(user_id: str, request_id: str, name: str) -> str:
+    """Return the id of an event: the same whenever the same step of the same question is told again."""
+    return f"{user_id or '-'}/{request_id}/{name}"
+
+
+@dataclass(slots=True, frozen=True)
+class _Event:
+    """An event as it is sent, and sent again."""
+
+    number: int
+    subject: str
+    payload: bytes
+    headers: dict[str, str]
+
+
+class EventLog:
+    """Publishes the events of one domain.
+
+    Args:
+        connection: Where to; connected.
+        subject: The domain's: `CHAT_EVENT`, `VOICE_EVENT` or `PIPELINE_EVENT`.
+        most_kept: Bytes that may wait for the stream.
+
+    Attributes:
+        lost: Events that were given up because too many waited, or that no stream would take.
+    """
+
+    def __init__(self, connection: NatsConnection, subject: Subject, *, most_kept: int = _MOST_KEPT) -> None:
+        self._connection = connection
+        self._subject = subject
+        self._subjects: dict[str, str] = {}
+        self._most_kept = most_kept
+        self._kept: deque[_Event] = deque()
+        self._kept_bytes = 0
+        self._number = 0
+        self._asked: int | None = None
+        self._live = True
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.lost = 0
+        self._inbox = connection.new_inbox()
+        self._answers = connection.listen(f"{self._inbox}.*", self._on_answer)
+        self._stop_watching = connection.on_reconnect(self._again)
+        connection.resent_elsewhere(subject.template.partition("{")[0])
+
+    @property
+    def waiting(self) -> int:
+        """Events that the stream has not confirmed."""
+        return len(self._kept)
+
+    def record(
+        self,
+        name: str,
+        *,
+        user_id: str = "",
+        session_id: str = "",
+        request_id: str = "",
+        data: Mapping[str, Value] | None = None,
+    ) -> None:
+        """Tell that something happened; never waits and never raises.
+
+        Args:
+            name: One of the domain's event names.
+            user_id: Whom it concerns.
+            session_id: In which conversation.
+            request_id: At which question.
+            data: What is to be known of it.
+        """
+        identity = event_id(user_id, request_id, name)
+        event = DomainEvent(
+            id=identity,
+            name=name,
+            occurred_at=_now(),
+            user_id=user_id,
+            session_id=session_id,
+            request_id=request_id,
+            data=dict(data or {}),
+        )
+        try:
+            payload = encode(event)
+        except FleetError:
+            self._lose("unencodable", name)
+            return
+        if self._kept_bytes + len(payload) > self._most_kept or len(payload) + 1024 > self._connection.max_payload:
+            self._lose("full", name)
+            return
+        headers = {
+            CONTENT_TYPE: Encoding.MSGPACK.value,
+            MESSAGE_TYPE: DomainEvent.schema_name,
+            MESSAGE_ID: identity,
+        }
+        propagation.inject(headers)
+        self._number += 1
+        event_sent = _Event(self._number, self._subject_of(name), payload, headers)
+        self._kept.append(event_sent)
+        self._kept_bytes += len(payload)
+        self._empty.clear()
+        if self._live:
+            self._send(event_sent)
+
+    async def close(self, budget: timedelta = timedelta(seconds=2)) -> None:
+        """Wait until the stream has everything, for `budget` at most, then let go."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(budget.total_seconds()):
+                await self._empty.wait()
+        if self._kept:
+            log.warning("stopping before the stream had every event", extra={"events": len(self._kept)})
+        self._live = False
+        self._stop_watching()
+        self._stop_timer()
+        await self._answers.unsubscribe()
+
+    def _subject_of(self, name: str) -> str:
+        subject = self._subjects.get(name)
+        if subject is None:
+            subject = self._subjects[name] = self._subject.format(name=name)
+        return subject
+
+    def _send(self, event: _Event, *, ask: bool = False) -> None:
+        """Send an event; ask for an acknowledgement when none is awaited."""
+        if not self._connection.is_connected:
+            self._live = False  # the new link begins with what is kept
+            return
+        reply = ""
+        if ask or self._asked is None:
+            self._asked = event.number
+            self._set_timer(_ANSWER_WITHIN, self._probe)
+            reply = f"{self._inbox}.{event.number}"
+        try:
+            self._connection.send(event.subject, event.payload, headers=event.headers, reply=reply)
+        except FleetError:
+            self._pause()
+
+    def _on_answer(self, msg: Msg) -> None:
+        number = int(msg.subject.rpartition(".")[2])
+        if self._asked != number:
+            return  # of an attempt that was given up
+        self._asked = None
+        if not _stored(msg):
+            self._pause()
+            return
+        while self._kept and self._kept[0].number <= number:
+            self._kept_bytes -= len(self._kept.popleft().payload)
+        if not self._kept:
+            self._live = True
+            self._empty.set()
+            self._stop_timer()
+        elif self._live:
+            self._set_timer(_CONFIRM_AFTER, self._confirm)
+        else:
+            self._again()
+
+    def _confirm(self) -> None:
+        """Ask for the last event, in case nothing follows it."""
+        if self._live and self._asked is None and self._kept:
+            self._send(self._kept[-1], ask=True)
+
+    def _pause(self) -> None:
+        """Leave a stream that cannot store alone for a moment."""
+        self._live = False
+        self._asked = None
+        metrics.SWALLOWED_ERRORS.of("events").inc()
+        self._set_timer(_RETRY_AFTER, self._probe)
+
+    def _probe(self) -> None:
+        """Send the oldest event alone: a stream that is away is not to be given everything again and again."""
+        self._live = False
+        self._asked = None
+        if self._kept:
+            self._send(self._kept[0], ask=True)
+
+    def _again(self) -> None:
+        """Send all that is unconfirmed, in its order, and go on from there."""
+        self._stop_timer()
+        self._live = True
+        self._asked = None
+        for event in list(self._kept):
+            self._send(event, ask=event is self._kept[-1])
+            if not self._live:
+                return
+
+    def _set_timer(self, seconds: float, then: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._timer = asyncio.get_running_loop().call_later(seconds, then)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _lose(self, reason: str, name: str) -> None:
+        self.lost += 1
+        metrics.SWALLOWED_ERRORS.of("events.lost").inc()
+        if self.lost == 1:
+            log.error("events are being lost", extra={"reason": reason, "event": name})
+
+
+def _stored(msg: Msg) -> bool:
+    """Whether the stream has the event; a refusal is logged where it is read."""
+    if msg.status:
+        return False
+    try:
+        read_publish_ack(msg.data)
+    except FleetError:
+        return False
+    return True
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
