@@ -1,0 +1,110 @@
+"""What goes into the archive and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final, Literal
+
+from handler_base.errors import InvalidRequestError
+
+__all__ = ["LONGEST_ID", "LONGEST_MESSAGE_ID", "ArchivedMessage", "Kind", "Role", "StoredConversation", "UsageRow"]
+
+Role = Literal["user", "assistant"]
+Kind = Literal["chat", "voice"]
+
+LONGEST_ID: Final = 128
+"""Longest user, session, or request id: what the wire contract allows."""
+
+LONGEST_MESSAGE_ID: Final = 512
+"""Longest message id: a user id, a request id and the name of an event, and what joins them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedMessage:
+    """One message of a conversation; it never changes once it is stored.
+
+    Attributes:
+        id: Identity of the message; a second one with the same id is the same message.
+        user_id: Whose conversation it belongs to; empty for a person without a name.
+        session_id: The one conversation it belongs to.
+        role: Who said it.
+        content: What was said.
+        request_id: The question it is part of.
+        position: Its place in the stream it came from, that orders a conversation.
+        created_at: When it was said, with its time zone.
+        kind: Whether it was written or spoken.
+        username: What the person was called.
+        model: Which model answered.
+        prompt_tokens: Tokens the model read.
+        completion_tokens: Tokens the model wrote.
+        premium: Whether the question was a premium user's.
+        status: Whether the answer is complete.
+        latency_ms: How long the answer took.
+    """
+
+    id: str
+    user_id: str
+    session_id: str
+    role: Role
+    content: str
+    request_id: str
+    position: int
+    created_at: datetime
+    kind: Kind
+    username: str = ""
+    model: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    premium: bool = False
+    status: str = "complete"
+    latency_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the invariants.
+
+        Raises:
+            InvalidRequestError: An id is missing, too long or not text; the role or the kind is unknown; or the time
+                has no time zone.
+        """
+        _check_id("id", self.id, LONGEST_MESSAGE_ID)
+        _check_id("session_id", self.session_id, LONGEST_ID)
+        for name, value in (("user_id", self.user_id), ("request_id", self.request_id)):
+            if value:
+                _check_id(name, value, LONGEST_ID)
+        if self.role not in {"user", "assistant"}:
+            raise InvalidRequestError("The role of a message is user or assistant.")
+        if self.kind not in {"chat", "voice"}:
+            raise InvalidRequestError("The kind of a message is chat or voice.")
+        if self.created_at.tzinfo is None:
+            raise InvalidRequestError("The time of a message needs a time zone.")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConversation:
+    """A conversation as a list of them shows it; `messages` is how many are stored."""
+
+    user_id: str
+    session_id: str
+    kind: Kind
+    title: str
+    started_at: datetime
+    last_activity: datetime
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What one user used on one day, by UTC."""
+
+    day: date
+    user_id: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    premium_requests: int
+
+
+def _check_id(name: str, value: str, longest: int) -> None:
+    if not value or len(value) > longest or not value.isprintable():
+        raise InvalidRequestError(f"The {name} of a message has 1 to {longest} printable characters.")
