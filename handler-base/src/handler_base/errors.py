@@ -22,6 +22,7 @@ __all__ = [
     "OverloadedError",
     "PayloadTooLargeError",
     "PermissionDeniedError",
+    "QuotaExceededError",
     "RequestCancelledError",
     "UnsupportedFormatError",
     "UpstreamError",
@@ -126,6 +127,12 @@ class OverloadedError(FleetError):
 
     type = ErrorType.OVERLOADED
     default_message = "The service is busy. Try again shortly."
+
+
+class QuotaExceededError(OverloadedError):
+    """The user has used up what is granted; to try again before `retry_after` is pointless."""
+
+    default_message = "You have used up your quota. Try again later."
 
 
 class RequestCancelledError(FleetError):

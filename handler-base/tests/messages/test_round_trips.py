@@ -143,14 +143,14 @@ def test_false_stays_false_in_protobuf(name: str) -> None:
 def test_nothing_sent_is_the_default_in_messagepack() -> None:
     chat = decode(ChatRequest, b"\x80")
     assert (chat.enable_rag, chat.enable_reranker, chat.enable_streaming) == (True, True, None)
-    assert (chat.top_k, chat.rerank_top_k, chat.language, chat.collection) == (5, 3, "en", "")
+    assert (chat.top_k, chat.rerank_top_k, chat.language, chat.collection) == (5, 3, "", "")
 
 
 def test_an_old_peers_silence_is_the_default_in_protobuf() -> None:
     voice = decode(VoiceRequest, b"", Encoding.PROTOBUF)
-    assert (voice.enable_rag, voice.format, voice.sample_rate, voice.language) == (True, "wav", 16000, "en")
+    assert (voice.enable_rag, voice.format, voice.sample_rate, voice.language) == (True, "wav", 16000, "")
     chat = decode(ChatRequest, b"", Encoding.PROTOBUF)
-    assert (chat.top_k, chat.rerank_top_k, chat.language, chat.collection) == (5, 3, "en", "")
+    assert (chat.top_k, chat.rerank_top_k, chat.language, chat.collection) == (5, 3, "", "")
 
 
 def test_an_explicit_false_of_an_added_field_is_kept() -> None:

@@ -2,7 +2,7 @@
 
 from handler_base.handler.context import Context
 from handler_base.handler.endpoints import Endpoint, endpoint, endpoints_of
-from handler_base.handler.handler import Handler
+from handler_base.handler.handler import Handler, Worker
 from handler_base.handler.runner import run
 from handler_base.handler.service import Service
 from handler_base.handler.streaming import StreamFormat, StreamWriter
@@ -14,6 +14,7 @@ __all__ = [
     "Service",
     "StreamFormat",
     "StreamWriter",
+    "Worker",
     "endpoint",
     "endpoints_of",
     "run",

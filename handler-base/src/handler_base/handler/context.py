@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, TypeVar
 
 from handler_base.deadline import Deadline
 from handler_base.handler.question import Question
+from handler_base.handler.running import RunningRequests
 from handler_base.handler.sender import Sender
 from handler_base.handler.streaming import StreamFormat, StreamWriter
 from handler_base.messages import Encoding, Message
 from handler_base.messages.subjects import Subject
+from handler_base.nats_client import EventLog
 from handler_base.telemetry import Stages
 
 __all__ = ["Context"]
@@ -27,11 +30,35 @@ class Context:
         encoding: What it is written in; everything sent goes out in the same.
         attempt: 1 for the first delivery of durable work, always 1 otherwise.
         stages: Timer of the stages; what it measured goes into the answer.
+        user_id: Who asks, or empty.
+        session_id: The conversation that events belong to; the question's own, unless the handler finds another.
+        streams: The pieces it sends.
     """
 
-    __slots__ = ("_sender", "attempt", "deadline", "encoding", "request_id", "stages", "streams", "subject")
+    __slots__ = (
+        "_events",
+        "_running",
+        "_sender",
+        "attempt",
+        "deadline",
+        "encoding",
+        "request_id",
+        "session_id",
+        "stages",
+        "streams",
+        "subject",
+        "user_id",
+    )
 
-    def __init__(self, question: Question, sender: Sender, *, attempt: int = 1) -> None:
+    def __init__(
+        self,
+        question: Question,
+        sender: Sender,
+        running: RunningRequests,
+        *,
+        attempt: int = 1,
+        events: EventLog | None = None,
+    ) -> None:
         self.request_id = question.request_id
         self.subject: Subject = question.subject
         self.deadline: Deadline = question.deadline
@@ -39,7 +66,11 @@ class Context:
         self.attempt = attempt
         self.stages = Stages()
         self.streams: list[StreamWriter[Any]] = []
+        self.user_id: str = getattr(question.message, "user_id", "")
+        self.session_id: str = getattr(question.message, "session_id", "")
         self._sender = sender
+        self._events = events
+        self._running = running
 
     @property
     def streamed(self) -> bool:
@@ -47,9 +78,32 @@ class Context:
         return any(stream.sequence for stream in self.streams)
 
     @property
+    def cancelled(self) -> bool:
+        """Whether its caller stopped it; False when it fails, is late or goes to another replica."""
+        task = asyncio.current_task()
+        return task is not None and self._running.was_cancelled(task)
+
+    @property
     def max_payload(self) -> int:
         """Bytes that one message to this server may have, headers included."""
         return self._sender.max_payload
+
+    def record(self, name: str, request_id: str = "", **data: str | float | bool | None) -> None:
+        """Tell of a step as an event of the domain; the same step of a question that is tried again is told once.
+
+        Args:
+            name: One of the domain's event names.
+            request_id: The question's, unless given.
+            data: What is to be known of it.
+        """
+        if self._events is not None:
+            self._events.record(
+                name,
+                user_id=self.user_id,
+                session_id=self.session_id,
+                request_id=request_id or self.request_id,
+                data=data,
+            )
 
     async def publish(self, subject: str, message: Message) -> None:
         """Publish a message in the question's encoding.

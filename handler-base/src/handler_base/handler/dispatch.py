@@ -17,6 +17,7 @@ from handler_base.errors import (
     FleetError,
     InternalError,
     OverloadedError,
+    QuotaExceededError,
     RequestCancelledError,
 )
 from handler_base.handler.admission import Admission
@@ -27,7 +28,7 @@ from handler_base.handler.running import RunningRequests
 from handler_base.handler.sender import Sender
 from handler_base.messages import Message
 from handler_base.messages.subjects import Subject
-from handler_base.nats_client import Delivery, EndpointStats, FailurePolicy, Msg
+from handler_base.nats_client import Delivery, EndpointStats, EventLog, FailurePolicy, Msg
 from handler_base.telemetry import SpanKind, extract, metrics, names, span
 
 __all__ = ["DeadLetter", "Dispatcher", "Method"]
@@ -67,6 +68,9 @@ class Dispatcher:
         running: Where cancel messages look.
         policy: When failed durable work is tried again.
         dead_letter: Keeps aside what is given up, then settles it.
+
+    Attributes:
+        events: Where handlers tell of their steps; None while nobody is to know.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Dispatcher:
         self._running = running
         self._policy = policy
         self._dead_letter = dead_letter
+        self.events: EventLog | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -185,13 +190,15 @@ class Dispatcher:
             return error  # another replica answers it
         streamed = outcome.context is not None and outcome.context.streamed
         again = error is not None and error.type in _RETRYABLE and not streamed
-        if again and delivery.attempt < self._policy.max_deliver and not question.deadline.expired():
+        # Nothing would be gained by trying again, or by keeping it aside.
+        refused = isinstance(error, QuotaExceededError)
+        if again and not refused and delivery.attempt < self._policy.max_deliver and not question.deadline.expired():
             await delivery.nak(self._policy.delay(delivery.attempt))
             return error
         error = await self._answer(question, outcome)
         # The ack follows the answer without a pause, so that both leave in one write: a process that dies
         # here has sent both or neither.
-        if error is None or error.type in _NOT_A_FAULT:
+        if error is None or refused or error.type in _NOT_A_FAULT:
             await delivery.ack()
         else:
             await self._dead_letter(delivery, error)
@@ -202,7 +209,7 @@ class Dispatcher:
         message = question.message
         if question.error is not None or message is None:
             return Outcome(error=question.error or InternalError())
-        context = Context(question, self._sender, attempt=attempt)
+        context = Context(question, self._sender, self._running, attempt=attempt, events=self.events)
         outcome = Outcome(context=context)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Generic, TypeVar
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from handler_base.config import Settings
 from handler_base.messages.streams import StreamSpec
+from handler_base.messages.subjects import Subject
+from handler_base.nats_client import NatsConnection
 
-__all__ = ["Handler"]
+__all__ = ["Handler", "Worker"]
 
 S = TypeVar("S", bound=Settings)
+
+
+class Worker(Protocol):
+    """Something a service does beside answering, such as archiving."""
+
+    async def start(self) -> None:
+        """Begin; what it needs may be away."""
+        ...
+
+    async def stop(self, budget: timedelta) -> None:
+        """Finish what is begun, for `budget` at most, and hand the rest back."""
+        ...
 
 
 class Handler(Generic[S]):
@@ -32,12 +47,14 @@ class Handler(Generic[S]):
         version: Semantic version.
         description: One line for people.
         streams: Streams it publishes to, besides those it pulls from.
+        events: Subject of the domain events it tells by `Context.record`; None for a service that tells none.
     """
 
     name: ClassVar[str]
     version: ClassVar[str] = "0.1.0"
     description: ClassVar[str] = ""
     streams: ClassVar[tuple[StreamSpec, ...]] = ()
+    events: ClassVar[Subject | None] = None
 
     def __init__(self, settings: S) -> None:
         self.settings = settings
@@ -47,6 +64,15 @@ class Handler(Generic[S]):
 
     async def close(self) -> None:
         """Close what `open` opened, after the last answer went out."""
+
+    def workers(self, connection: NatsConnection) -> Sequence[Worker]:
+        """Return what runs beside the endpoints: started after `open`, stopped after the last answer.
+
+        Args:
+            connection: The service's own, connected.
+        """
+        del connection
+        return ()
 
     def dependencies(self) -> Mapping[str, bool]:
         """Return which of the things it depends on work; one that does not shows as degraded."""

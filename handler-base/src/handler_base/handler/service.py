@@ -14,17 +14,18 @@ from handler_base.errors import FleetError
 from handler_base.handler.admission import Admission
 from handler_base.handler.dispatch import Dispatcher
 from handler_base.handler.endpoints import Endpoint, endpoints_of, stream_of
-from handler_base.handler.handler import Handler
+from handler_base.handler.handler import Handler, Worker
 from handler_base.handler.running import RunningRequests
 from handler_base.handler.sender import Sender
 from handler_base.health import Check, HealthReport, HealthServer
-from handler_base.messages.streams import AI_DEAD_LETTER, StreamSpec
+from handler_base.messages.streams import AI_DEAD_LETTER, AI_EVENTS, StreamSpec
 from handler_base.messages.subjects import Subject
 from handler_base.nats_client import (
     ConsumerSpec,
     DeadLetters,
     Delivery,
     EndpointStats,
+    EventLog,
     FailurePolicy,
     Msg,
     NatsConnection,
@@ -85,6 +86,7 @@ class Service:
         self._telemetry: Telemetry | None = None
         self._subscriptions: list[Subscription] = []
         self._consumers: list[PullConsumer] = []
+        self._workers: list[Worker] = []
         self._state = "starting"
         self._differences: tuple[str, ...] = ()
 
@@ -113,7 +115,9 @@ class Service:
         await self._health.start()
         await self.connection.connect()
         await self._ensure_streams()
+        self._open_events()
         await self.handler.open()
+        await self._start_workers()
         await self._consume()
         await self._subscribe()
         await self._responder.start()
@@ -130,6 +134,10 @@ class Service:
             *(consumer.stop() for consumer in self._consumers),
         )
         await self._dispatcher.drain(timedelta(seconds=self._settings.drain_timeout))
+        for worker in self._workers:
+            await worker.stop(_CLOSING)
+        if self._dispatcher.events is not None:
+            await self._dispatcher.events.close()
         await self._responder.stop()
         await self._dead_letters.close()
         for consumer in self._consumers:
@@ -146,12 +154,23 @@ class Service:
         used: dict[str, StreamSpec] = {stream.name: stream for stream in (*durable, *self.handler.streams)}
         if durable:
             used[AI_DEAD_LETTER.name] = AI_DEAD_LETTER
+        if self.handler.events is not None and self._settings.events:
+            used[AI_EVENTS.name] = AI_EVENTS
         if self._settings.streams_mode == "create":
             self._differences = await self._streams.ensure(tuple(used.values()))
         else:
             self._differences = await self._streams.verify(tuple(used.values()))
         for difference in self._differences:
             log.error("a stream is not as the contract says", extra={"difference": difference})
+
+    def _open_events(self) -> None:
+        if self.handler.events is not None and self._settings.events:
+            self._dispatcher.events = EventLog(self.connection, self.handler.events)
+
+    async def _start_workers(self) -> None:
+        for worker in self.handler.workers(self.connection):
+            await worker.start()
+            self._workers.append(worker)
 
     async def _consume(self) -> None:
         """Pull durable work, with one consumer a stream."""

@@ -40,7 +40,8 @@ class GreetingResponse(Message):
 class ChatRequest(Message):
     """A question in text.
 
-    `enable_streaming` left out means what the subject it came on says: see `handler_base.messages.subjects`.
+    `enable_streaming` left out means what the subject it came on says: see `handler_base.messages.subjects`;
+    `language` left out means the user's preference, or English.
     """
 
     request_id: str = ""
@@ -58,7 +59,7 @@ class ChatRequest(Message):
     system_prompt: str = ""
     response_subject: str = ""
     session_id: str = ""
-    language: str = "en"
+    language: str = ""
     rerank_top_k: Int32 = 3
     metadata: MapOf[str] = msgspec.field(default_factory=dict)
 

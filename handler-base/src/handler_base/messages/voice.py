@@ -16,7 +16,7 @@ class VoiceRequest(Message):
 
     request_id: str = ""
     audio: bytes = b""
-    language: str = "en"
+    language: str = ""
     collection: str = ""
     user_id: str = ""
     session_id: str = ""
