@@ -134,10 +134,11 @@ class Service:
             *(consumer.stop() for consumer in self._consumers),
         )
         await self._dispatcher.drain(timedelta(seconds=self._settings.drain_timeout))
-        for worker in self._workers:
-            await worker.stop(_CLOSING)
-        if self._dispatcher.events is not None:
-            await self._dispatcher.events.close()
+        while self._workers:
+            await self._workers.pop().stop(_CLOSING)
+        events, self._dispatcher.events = self._dispatcher.events, None
+        if events is not None:
+            await events.close()
         await self._responder.stop()
         await self._dead_letters.close()
         for consumer in self._consumers:

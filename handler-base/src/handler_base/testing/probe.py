@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from handler_base.config import Settings
 from handler_base.errors import FleetError
-from handler_base.handler import Context, Handler, Service, endpoint
+from handler_base.handler import Context, Handler, Service, Worker, endpoint
 from handler_base.messages import (
     ChatRequest,
     ChatResponse,
@@ -25,12 +25,14 @@ from handler_base.messages import (
 from handler_base.messages.streams import AI_CHAT_STREAM, StreamSpec
 from handler_base.messages.subjects import (
     CHAT_CANCEL,
+    CHAT_EVENT,
     CHAT_GREETING_REQUEST,
     CHAT_GREETING_RESPONSE,
     CHAT_REQUEST,
     CHAT_RESPONSE,
     CHAT_RESPONSE_STREAM,
     CHAT_USER_MESSAGE,
+    Subject,
 )
 from handler_base.nats_client import Msg, NatsConnection, options_from_settings
 
@@ -81,16 +83,22 @@ class Probe(Handler[Settings]):
     name: ClassVar[str] = "probe"
     description: ClassVar[str] = "Does what a test says."
     streams: ClassVar[tuple[StreamSpec, ...]] = (AI_CHAT_STREAM,)
+    events: ClassVar[Subject | None] = CHAT_EVENT
 
     def __init__(self, settings: Settings, behaviour: Behaviour) -> None:
         super().__init__(settings)
         self.behaviour = behaviour
         self.calls: list[tuple[ChatRequest, Context]] = []
         self.works: dict[str, bool] = {}
+        self.beside: list[Worker] = []
 
     def dependencies(self) -> Mapping[str, bool]:
         """Return what the test set."""
         return self.works
+
+    def workers(self, _: NatsConnection) -> Sequence[Worker]:
+        """Return what the test set."""
+        return self.beside
 
     @endpoint(
         core=(CHAT_REQUEST,),
@@ -154,9 +162,14 @@ async def starter(url: str) -> AsyncIterator[StartService]:
     """Yield a function that starts services; all of them are stopped at the end."""
     async with AsyncExitStack() as stack:
 
-        async def start_one(behaviour: Behaviour = echo, **values: Any) -> Running:  # noqa: ANN401 - see probe_settings
+        async def start_one(
+            behaviour: Behaviour = echo,
+            beside: Sequence[Worker] = (),
+            **values: Any,  # noqa: ANN401 - see probe_settings
+        ) -> Running:
             settings = probe_settings(url, **values)
             handler = Probe(settings, behaviour)
+            handler.beside.extend(beside)
             service = Service(handler)
             await service.start()
             stack.push_async_callback(service.stop)
