@@ -11,7 +11,7 @@ from handler_base.sessions.conversation import ChatMessage, Conversation, Role
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def message(number: int = 1, **fields: object) -> ChatMessage:
+def message(number: int = 1, /, **fields: object) -> ChatMessage:
     made: dict[str, object] = {
         "id": f"ann/r{number}/message_received",
         "user_id": "ann",
