@@ -171,15 +171,27 @@ class NatsConnection:
         """
         if not subject or _INVALID_SUBJECT.search(subject) or (reply and _INVALID_SUBJECT.search(reply)):
             raise InvalidRequestError("A subject is malformed.")
-        size = len(payload)
-        if headers:
-            block = encode_headers(headers)
-            size += len(block)
-            command = b"".join(
-                (f"HPUB {subject} {reply} {len(block)} {size}\r\n".encode(), block, payload, b"\r\n"),
+        self.send_encoded(subject, payload, encode_headers(headers) if headers else b"", reply=reply)
+
+    def send_encoded(self, subject: str, payload: bytes, block: bytes, *, reply: str = "") -> None:
+        """Put a message in line with its header block as it goes on the wire; for subjects known to be well formed.
+
+        Raises:
+            PayloadTooLargeError: As of `send`.
+            UpstreamUnavailableError: As of `send`.
+        """
+        size = len(payload) + len(block)
+        if block:
+            command = b"HPUB %b %b %d %d\r\n%b%b\r\n" % (
+                subject.encode(),
+                reply.encode(),
+                len(block),
+                size,
+                block,
+                payload,
             )
         else:
-            command = b"".join((f"PUB {subject} {reply} {size}\r\n".encode(), payload, b"\r\n"))
+            command = b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply.encode(), size, payload)
         client = self._client
         if size > (self._max_payload if client is None else client.max_payload):
             raise PayloadTooLargeError

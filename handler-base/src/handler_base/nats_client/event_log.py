@@ -12,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from handler_base.errors import FleetError
@@ -23,7 +25,7 @@ from handler_base.messages import DomainEvent, Encoding, encode
 from handler_base.messages.subjects import Subject
 from handler_base.nats_client._wire import Msg
 from handler_base.nats_client.connection import NatsConnection
-from handler_base.nats_client.headers import CONTENT_TYPE, MESSAGE_ID, MESSAGE_TYPE
+from handler_base.nats_client.headers import CONTENT_TYPE, MESSAGE_ID, MESSAGE_TYPE, encode_headers
 from handler_base.nats_client.publishing import read_publish_ack
 from handler_base.telemetry import metrics, propagation
 
@@ -42,6 +44,10 @@ _ANSWER_WITHIN: Final = 2.0
 
 _RETRY_AFTER: Final = 1.0
 
+_HEADERS: Final = encode_headers({CONTENT_TYPE: Encoding.MSGPACK.value, MESSAGE_TYPE: DomainEvent.schema_name})[:-2] + (
+    f"{MESSAGE_ID}: ".encode()
+)
+
 Value = str | int | float | bool | None
 
 
@@ -57,7 +63,7 @@ class _Event:
     number: int
     subject: str
     payload: bytes
-    headers: dict[str, str]
+    block: bytes
 
 
 class EventLog:
@@ -103,7 +109,7 @@ class EventLog:
         user_id: str = "",
         session_id: str = "",
         request_id: str = "",
-        data: Mapping[str, Value] | None = None,
+        data: dict[str, Value] | None = None,
     ) -> None:
         """Tell that something happened; never waits and never raises.
 
@@ -115,6 +121,9 @@ class EventLog:
             data: What is to be known of it.
         """
         identity = event_id(user_id, request_id, name)
+        if not identity.isprintable():
+            self._lose("identity", name)
+            return
         event = DomainEvent(
             id=identity,
             name=name,
@@ -122,7 +131,7 @@ class EventLog:
             user_id=user_id,
             session_id=session_id,
             request_id=request_id,
-            data=dict(data or {}),
+            data=data or {},
         )
         try:
             payload = encode(event)
@@ -132,14 +141,8 @@ class EventLog:
         if self._kept_bytes + len(payload) > self._most_kept or len(payload) + 1024 > self._connection.max_payload:
             self._lose("full", name)
             return
-        headers = {
-            CONTENT_TYPE: Encoding.MSGPACK.value,
-            MESSAGE_TYPE: DomainEvent.schema_name,
-            MESSAGE_ID: identity,
-        }
-        propagation.inject(headers)
         self._number += 1
-        event_sent = _Event(self._number, self._subject_of(name), payload, headers)
+        event_sent = _Event(self._number, self._subject_of(name), payload, _header_block(identity))
         self._kept.append(event_sent)
         self._kept_bytes += len(payload)
         self._empty.clear()
@@ -175,7 +178,7 @@ class EventLog:
             self._set_timer(_ANSWER_WITHIN, self._probe)
             reply = f"{self._inbox}.{event.number}"
         try:
-            self._connection.send(event.subject, event.payload, headers=event.headers, reply=reply)
+            self._connection.send_encoded(event.subject, event.payload, event.block, reply=reply)
         except FleetError:
             self._pause()
 
@@ -254,5 +257,19 @@ def _stored(msg: Msg) -> bool:
     return True
 
 
+def _header_block(identity: str) -> bytes:
+    """Return the headers of an event; written here, since a general writer takes half as long as all the rest."""
+    trace: dict[str, str] = {}
+    propagation.inject(trace)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in trace.items()) if trace else ""
+    return b"%b%b\r\n%b\r\n" % (_HEADERS, identity.encode(), lines.encode())
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
+
+
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, rest = divmod(time.time_ns() // 1_000_000, 1000)
+    return f"{_second(seconds)}.{rest:03d}Z"
