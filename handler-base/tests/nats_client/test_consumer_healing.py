@@ -194,6 +194,19 @@ async def test_a_deleted_consumer_is_made_again_and_passes_nothing_over(
     assert worker.started == [b"before", b"meanwhile", b"after"]
 
 
+async def test_a_deleted_consumer_of_all_messages_starts_over(
+    connection: NatsConnection, stream: WorkStream, workers: list[Worker]
+) -> None:
+    worker = Worker(connection, stream, deliver="all")
+    workers.append(worker)
+    await worker.consumer.start()
+    await connection.publish(stream.subject, b"before")
+    await wait_until(lambda: worker.done)
+    assert await JetStreamApi(connection).delete_consumer(stream.name, "worker") is True
+    await connection.publish(stream.subject, b"meanwhile")
+    await wait_until(lambda: worker.done == [b"before", b"before", b"meanwhile"])
+
+
 async def test_a_consumer_that_stays_away_is_asked_for_seldom_and_told(
     connection: NatsConnection, nats_url: str, stream: WorkStream, workers: list[Worker]
 ) -> None:

@@ -86,6 +86,24 @@ async def test_a_new_consumer_starts_with_new_messages(
     assert (await asyncio.wait_for(got.get(), 5)).data == b"new"
 
 
+async def test_a_new_consumer_of_all_messages_starts_with_the_oldest_and_goes_on_from_there(
+    connection: NatsConnection, stream: WorkStream, pull: Pull
+) -> None:
+    await publish(connection, stream, 3)
+    got: asyncio.Queue[Delivery] = asyncio.Queue()
+    consumer = await pull(got.put_nowait, deliver="all")
+    for number in range(3):
+        delivery = await asyncio.wait_for(got.get(), 5)
+        assert delivery.data == str(number).encode()
+        await delivery.ack()
+    await consumer.close()
+    await connection.flush()
+
+    await connection.publish(stream.subject, b"new")
+    await pull(got.put_nowait, deliver="all")
+    assert (await asyncio.wait_for(got.get(), 5)).data == b"new"
+
+
 @pytest.mark.parametrize("slots", [1, 2, 7, 300])
 async def test_no_more_is_held_than_there_are_slots(
     connection: NatsConnection, stream: WorkStream, pull: Pull, slots: int

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 from handler_base.errors import FleetError, InternalError, NotFoundError, UpstreamUnavailableError
 from handler_base.nats_client.jetstream_api import (
@@ -41,19 +41,23 @@ class ConsumerSpec:
     """Attempts."""
     max_ack_pending: int = 1000
     """Deliveries that all replicas together may hold."""
+    deliver: Literal["new", "all"] = "new"
+    """Where a consumer that has to be made starts: with what comes then, or with all that the stream holds.
+
+    With "all" the work must bear repetition: a consumer that was deleted starts over."""
     description: str = ""
     """One line for operators."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """For operators."""
 
     def config(self) -> Config:
-        """Return the configuration by the API's names; a consumer made by it starts with new messages."""
+        """Return the configuration by the API's names."""
         config: Config = {
             "durable_name": self.durable,
             "name": self.durable,
             "description": self.description,
             "ack_policy": "explicit",
-            "deliver_policy": "new",
+            "deliver_policy": self.deliver,
             "replay_policy": "instant",
             "ack_wait": int(self.ack_wait.total_seconds() * _NANOSECONDS),
             "max_deliver": self.max_deliver,
@@ -81,7 +85,8 @@ async def ensure_consumer(
         spec: What it should be.
         create: Whether it may be made and changed; otherwise it is only checked.
         resume_after: Stream sequence up to which an earlier consumer of the name had delivered; one that has to be
-            made starts after it, so that what came in between is not passed over. None starts with new messages.
+            made starts after it, so that what came in between is not passed over. None starts where the spec says, and
+            so does a consumer of all messages: what was delivered may not have been finished.
 
     Raises:
         NotFoundError: The stream, or (without `create`) the consumer, does not exist.
@@ -93,7 +98,7 @@ async def ensure_consumer(
     if isinstance(found, ApiError):
         if found.err_code != CONSUMER_NOT_FOUND or not create:
             raise _setup_error(spec, found)
-        if resume_after is not None:
+        if resume_after is not None and spec.deliver == "new":
             wanted |= await _resume(api, spec, resume_after)
         return await _put(api, spec, wanted, "create")
     differences = _differences(found.config, wanted)
