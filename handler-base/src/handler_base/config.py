@@ -168,7 +168,7 @@ class RagSettings(InferenceSettings):
 class SessionSettings(Settings):
     """Where conversations are kept."""
 
-    redis_url: str = Field("redis://localhost:6379/0", description="Valkey or Redis; empty: no memory.")
+    redis_url: str = Field("redis://localhost:6379/0", description="Valkey or Redis; `none`: no memory.")
     session_ttl: Seconds = Field(7 * 24 * 3600, description="Seconds a session lives after its last activity.")
     history_turns: int = Field(10, ge=0, description="Most past turns shown to the model.")
     history_token_budget: int = Field(1500, ge=0, description="Most tokens of past turns in the prompt.")
@@ -183,6 +183,12 @@ class SessionSettings(Settings):
     quota_tokens_per_day: int = Field(0, ge=0, description="Tokens a user may use a day; 0: no limit.")
     quota_premium_requests_per_minute: int = Field(0, ge=0, description="The same for premium users.")
     quota_premium_tokens_per_day: int = Field(0, ge=0, description="The same for premium users.")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _none(cls, value: str) -> str:
+        """An empty variable counts as one that is not set, so that turning memory off takes a word."""
+        return "" if value.lower() == "none" else value
 
 
 class ArchiveSettings(Settings):
