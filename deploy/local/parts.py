@@ -17,7 +17,7 @@ from deploy.local.ports import HOST, PortClaim
 from deploy.local.readiness import http_ready, milvus_ready, nats_ready, redis_ready
 from deploy.local.supervisor import ChildSpec
 
-__all__ = ["INFERENCE_URLS", "SERVICES", "Foreign", "Part", "find_program", "infrastructure", "services"]
+__all__ = ["INFERENCE_URLS", "SERVICES", "Foreign", "Part", "embedded", "find_program", "infrastructure", "services"]
 
 INFERENCE_URLS: Final = ("VLLM_URL", "EMBEDDINGS_URL", "RERANKER_URL")
 """What the local inference server can stand in for."""
@@ -100,6 +100,13 @@ def infrastructure(settings: StackSettings) -> tuple[list[Part], list[Foreign]]:
     if len(own) < len(INFERENCE_URLS):
         parts.append(_inference(settings, [variable for variable in INFERENCE_URLS if variable not in own]))
     return parts, foreign
+
+
+def embedded(settings: StackSettings) -> dict[str, str]:
+    """Return where services keep what needs no server of its own: the archive, in a file."""
+    if settings.names_own("ARCHIVE_URL"):
+        return {}
+    return {"ARCHIVE_URL": f"sqlite:///{settings.state / 'archive.db'}"}
 
 
 def services(settings: StackSettings, environment: Mapping[str, str]) -> list[Part]:

@@ -13,7 +13,7 @@ from typing import Final
 
 from deploy.local.environment import StackSettings, write_environment
 from deploy.local.ingest import ingest_corpus
-from deploy.local.parts import INFERENCE_URLS, Foreign, Part, find_program, infrastructure, services
+from deploy.local.parts import INFERENCE_URLS, Foreign, Part, embedded, find_program, infrastructure, services
 from deploy.local.ports import conflicts
 from deploy.local.readiness import accepts_connections
 from deploy.local.screen import say, show_table, without_password
@@ -35,6 +35,7 @@ _SHARED: Final = (
     "MILVUS_API",
     "COLLECTION_NAME",
     "REDIS_URL",
+    "ARCHIVE_URL",
     *INFERENCE_URLS,
 )
 _KILLED: Final = 130
@@ -101,7 +102,7 @@ def _stop_on_signals(stopping: asyncio.Event, supervisor: Supervisor) -> None:
 async def _bring_up(settings: StackSettings, supervisor: Supervisor) -> None:
     parts, foreign = infrastructure(settings)
     parts = _present(parts)
-    environment = {name: value for part in parts for name, value in part.offers.items()}
+    environment = {name: value for part in parts for name, value in part.offers.items()} | embedded(settings)
     fleet = services(settings, environment)
     _check_ports([*parts, *fleet])
     silent = await _silent(foreign)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from deploy.local.environment import PORTS, StackSettings, read_settings, write_environment
 from deploy.local.ingest import CORPUS, fingerprint
-from deploy.local.parts import infrastructure, services
+from deploy.local.parts import embedded, infrastructure, services
 from deploy.local.ports import PortClaim, conflicts
 from deploy.local.screen import without_password
 from handler_base.errors import InvalidRequestError
@@ -68,6 +68,11 @@ def test_a_file_with_the_setting_counts_as_set(tmp_path: Path) -> None:
 
 def test_an_empty_value_counts_as_not_set(tmp_path: Path) -> None:
     assert "redis-server" in started(settings(tmp_path, REDIS_URL=""))
+
+
+def test_the_archive_is_a_file_of_the_stack_unless_it_is_set(tmp_path: Path) -> None:
+    assert embedded(settings(tmp_path)) == {"ARCHIVE_URL": f"sqlite:///{tmp_path}/.local/archive.db"}
+    assert embedded(settings(tmp_path, ARCHIVE_URL="postgresql://db/fleet")) == {}
 
 
 def test_a_partly_set_group_leaves_the_rest_to_the_local_server(tmp_path: Path) -> None:
