@@ -9,7 +9,7 @@ from typing import Final
 
 import uvloop
 
-from deploy.bench import answering, consuming, serving
+from deploy.bench import answering, consuming, keeping, serving
 from deploy.bench.environment import Environment
 from deploy.bench.process import StartError
 from deploy.bench.report import RESULTS, draw, markdown, summary
@@ -21,6 +21,7 @@ SCENARIOS: Final[dict[str, Callable[[Environment], Awaitable[Result]]]] = {
     "rag": answering.rag,
     "stream": answering.stream,
     "burst": answering.burst,
+    "kept": keeping.kept,
     "echo": answering.echo,
     "pull": consuming.pull,
     "overhead": serving.overhead,

@@ -12,7 +12,7 @@ from deploy.bench.measure import Spread, percentile, ratios
 from deploy.bench.result import Bar, Result, Row
 from deploy.bench.upstreams import Script
 
-__all__ = ["burst", "echo", "rag", "stream"]
+__all__ = ["CHAT_SUBJECT", "add_rows", "burst", "echo", "rag", "stream"]
 
 CHAT_SUBJECT: Final = "ai.chat.request"
 _TOKEN_GAP: Final = 0.005
@@ -51,7 +51,7 @@ async def _against_go(
         if peer is not None:
             contestants[name] = Contestant(*peer)
     outcomes = dict(zip(contestants, await interleave(environment, list(contestants.values()), plan), strict=True))
-    _add_rows(result, outcomes)
+    add_rows(result, outcomes)
     if "go" in outcomes:
         ratio = ratios(outcomes["ours"].costs, outcomes["go"].costs)
         result.bars.append(Bar(f"{result.name}: CPU a request, ours / Go", ratio, 1.0))
@@ -73,7 +73,7 @@ async def echo(environment: Environment) -> Result:
         contestants["go, nothing on"] = Contestant(*go)
     plan = Plan("echo", total=2500 if environment.quick else 10_000, in_flight=32)
     outcomes = dict(zip(contestants, await interleave(environment, list(contestants.values()), plan), strict=True))
-    _add_rows(result, outcomes)
+    add_rows(result, outcomes)
     if faststream is None:
         result.unmeasured = FASTSTREAM_HINT
     else:
@@ -83,7 +83,8 @@ async def echo(environment: Environment) -> Result:
     return result
 
 
-def _add_rows(result: Result, outcomes: Mapping[str, Outcome]) -> None:
+def add_rows(result: Result, outcomes: Mapping[str, Outcome]) -> None:
+    """Add a line for each contestant: cost, rate, latency, and what was wrong."""
     for name, outcome in outcomes.items():
         latencies = [answer.finished - answer.started for round_ in outcome.traffic for answer in round_.answers]
         figures = {

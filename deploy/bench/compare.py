@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from deploy.bench.environment import Environment
-from deploy.bench.load import Plan, Traffic
+from deploy.bench.load import Load, Plan, Traffic
 from deploy.bench.measure import Cost
 from deploy.bench.process import Worker
 
@@ -26,11 +26,13 @@ class Contestant:
         worker: Its process.
         subject: Where it is asked.
         json: Whether it is asked in JSON.
+        load: Who asks it, where it is on a server of its own; None: the caller of the run.
     """
 
     worker: Worker
     subject: str
     json: bool = False
+    load: Load | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,13 @@ async def interleave(environment: Environment, contestants: Sequence[Contestant]
     """Run A B A B ... after one shorter round of each that warms it up; returns their outcomes in order."""
     for contestant in contestants:
         warm_up = replace(plan, total=max(plan.total // 4, plan.in_flight))
-        await environment.load.run(contestant.subject, warm_up, json=contestant.json)
+        await (contestant.load or environment.load).run(contestant.subject, warm_up, json=contestant.json)
         await _settled(contestant.worker)
     outcomes = [Outcome() for _ in contestants]
     for _ in range(environment.rounds):
         for contestant, outcome in zip(contestants, outcomes, strict=True):
             before = contestant.worker.cpu_seconds()
-            traffic = await environment.load.run(contestant.subject, plan, json=contestant.json)
+            traffic = await (contestant.load or environment.load).run(contestant.subject, plan, json=contestant.json)
             used = await _settled(contestant.worker) - before
             wrong = sum(traffic.failures.values())
             outcome.costs.append(Cost(used, traffic.seconds, plan.total, wrong))

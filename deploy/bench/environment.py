@@ -59,6 +59,11 @@ class Environment:
         return 2 if self.quick else 5
 
     @property
+    def folder(self) -> Path:
+        """For files of the run."""
+        return self._folder
+
+    @property
     def nats_url(self) -> str:
         """The nats-server of this run."""
         return f"nats://127.0.0.1:{self._nats_port}"
@@ -66,7 +71,7 @@ class Environment:
     async def __aenter__(self) -> Self:
         """Start the server, the upstreams and the caller."""
         try:
-            await self._start_nats()
+            await self._start_nats(self._nats_port)
             upstreams = await self.start_python("upstreams", "deploy.bench.upstreams")
             self._ports = msgspec.json.decode(await upstreams.line(), type=dict[str, int])
             self._base = len(self._workers)
@@ -91,20 +96,28 @@ class Environment:
         for reader in self._readers:
             reader.cancel()
 
-    async def _start_nats(self) -> None:
+    async def nats_server(self) -> str:
+        """Start a nats-server for contestants that listen on the same subjects; returns its address."""
+        port = free_port()
+        await self._start_nats(port)
+        return f"nats://127.0.0.1:{port}"
+
+    async def _start_nats(self, port: int) -> None:
         binary = Path(sys.executable).parent / "nats-server"
         command = str(binary) if binary.exists() else "nats-server"
-        config = self._folder / "nats.conf"
+        folder = self._folder / str(port)
+        folder.mkdir()
+        config = folder / "nats.conf"
         config.write_text(
-            f'listen: "127.0.0.1:{self._nats_port}"\nmax_payload: 8MB\n'
-            f'jetstream {{ store_dir: "{self._folder / "jetstream"}", max_mem: 512MB, max_file: 1GB }}\n',
+            f'listen: "127.0.0.1:{port}"\nmax_payload: 8MB\n'
+            f'jetstream {{ store_dir: "{folder / "jetstream"}", max_mem: 512MB, max_file: 1GB }}\n',
             encoding="utf-8",
         )
-        server = await Worker.start("nats-server", [command, "-c", str(config)], logs=self._folder, env=os.environ)
+        server = await Worker.start("nats-server", [command, "-c", str(config)], logs=folder, env=os.environ)
         self._workers.append(server)
         for _ in range(200):
             try:
-                _, writer = await asyncio.open_connection("127.0.0.1", self._nats_port)
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
                 await asyncio.sleep(0.02)
             else:
@@ -160,7 +173,7 @@ class Environment:
         distribution = "handler-base" if module.startswith("deploy.") else module
         hidden = {HIDDEN_VARIABLE: ",".join(hidden_packages(distribution))}
         worker = await self.start_python(
-            module, "deploy.bench.as_image", module, **self.service_variables(port), **hidden, **variables
+            module, "deploy.bench.as_image", module, **{**self.service_variables(port), **hidden, **variables}
         )
         self._readers.append(worker.drain_output())
         if wait:
@@ -180,6 +193,10 @@ class Environment:
             "MILVUS_PORT": str(self._ports["milvus"]),
             "MILVUS_API": "rest",
             "LLM_MODEL": "bench-model",
+            # What is compared with a peer is answering; what is kept of it is measured by a scenario of its own.
+            "REDIS_URL": "none",
+            "EVENTS": "false",
+            "ARCHIVE_MODE": "off",
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.url("otlp"),
         }
 

@@ -45,6 +45,7 @@ class Plan:
         tokens: Tokens the scripted answer has.
         spread_start: Time over which the first `in_flight` questions are sent.
         limit: Time the round may take; what is open then has failed.
+        conversations: Over how many conversations the questions go in turn; 0: each stands alone.
     """
 
     shape: Shape
@@ -53,6 +54,7 @@ class Plan:
     tokens: int = 64
     spread_start: timedelta = timedelta(0)
     limit: timedelta = timedelta(seconds=120)
+    conversations: int = 0
 
 
 @dataclass(slots=True)
@@ -177,6 +179,7 @@ class Load:
             message=_QUESTION.format(number=number),
             enable_streaming=plan.shape == "stream",
             collection="knowledge_base",
+            session_id=f"c-{number % plan.conversations}" if plan.conversations else "",
         )
         payload = msgspec.json.encode(request) if json else self._encode(request)
         headers = {**_HEADERS, "Content-Type": "application/json"} if json else _HEADERS
