@@ -155,6 +155,12 @@ DEAD_LETTERS: Final = INSTRUMENTS.counter(
 OWNERSHIP_LOST: Final = INSTRUMENTS.counter(
     names.FLEET_OWNERSHIP_LOST, "{message}", "Deliveries the server may have given to another replica.", _DURABLE
 )
+CONSUMER_LAG: Final = INSTRUMENTS.gauge(
+    names.FLEET_CONSUMER_LAG, "{message}", "Messages of a stream that a consumer has not finished.", _DURABLE
+)
+ARCHIVED_MESSAGES: Final = INSTRUMENTS.plain_counter(
+    names.FLEET_ARCHIVED_MESSAGES, "{message}", "Messages that are new in the archive."
+)
 RECONNECTS: Final = INSTRUMENTS.plain_counter(
     names.FLEET_RECONNECTS, "{reconnect}", "Times the connection to NATS was made again."
 )

@@ -1,0 +1,99 @@
+"""From domain events to the messages of the archive."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Final
+
+from handler_base.errors import InvalidRequestError
+from handler_base.messages import DomainEvent
+from handler_base.messages.subjects import CHAT_EVENT, VOICE_EVENT
+from handler_base.sessions.archive.records import ArchivedMessage, Kind, Role
+
+__all__ = ["ARCHIVED_SUBJECTS", "archived_message"]
+
+_SAID: Final[dict[str, tuple[Kind, Role]]] = {
+    CHAT_EVENT.format(name="message_received"): ("chat", "user"),
+    CHAT_EVENT.format(name="response_generated"): ("chat", "assistant"),
+    VOICE_EVENT.format(name="transcription_completed"): ("voice", "user"),
+    VOICE_EVENT.format(name="llm_response_generated"): ("voice", "assistant"),
+}
+
+ARCHIVED_SUBJECTS: Final = tuple(_SAID)
+"""Subjects of the events that tell what somebody said; all others are no messages of a conversation."""
+
+_MOST_TOKENS: Final = 2**31 - 1
+
+
+def archived_message(subject: str, event: DomainEvent, *, position: int, stored_at: datetime) -> ArchivedMessage:
+    """Return the message an event tells of.
+
+    Args:
+        subject: What the event was published on; one of `ARCHIVED_SUBJECTS`.
+        event: It.
+        position: Its sequence in the stream.
+        stored_at: When the stream took it: nothing was said later than that, and where the event does not say when
+            it was said it counts as the time.
+
+    Raises:
+        InvalidRequestError: It is no such event, or it tells of no message: the text, the conversation or an id is
+            missing or malformed.
+    """
+    said = _SAID.get(subject)
+    if said is None:
+        raise InvalidRequestError("The event tells of no message.")
+    kind, role = said
+    text = event.data.get("text")
+    if not isinstance(text, str):
+        raise InvalidRequestError("The event has no text.")
+    return ArchivedMessage(
+        id=event.id,
+        user_id=event.user_id,
+        # A question without a session is a conversation of its own.
+        session_id=event.session_id or event.request_id,
+        role=role,
+        content=_storable(text),
+        request_id=event.request_id,
+        position=position,
+        created_at=_moment(event.occurred_at, stored_at),
+        kind=kind,
+        username=_text(event, "username"),
+        model=_text(event, "model"),
+        prompt_tokens=_count(event, "prompt_tokens"),
+        completion_tokens=_count(event, "completion_tokens"),
+        premium=event.data.get("premium") is True,
+        status=_text(event, "status") or "complete",
+        latency_ms=_number(event, "latency_ms"),
+    )
+
+
+def _storable(text: str) -> str:
+    """Return a text that every database takes: PostgreSQL keeps no NUL."""
+    return text.replace("\0", "\ufffd")
+
+
+def _text(event: DomainEvent, name: str) -> str:
+    value = event.data.get(name)
+    return _storable(value) if isinstance(value, str) else ""
+
+
+def _number(event: DomainEvent, name: str) -> float:
+    value = event.data.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return 0.0
+    return max(float(value), 0.0)
+
+
+def _count(event: DomainEvent, name: str) -> int:
+    return int(min(_number(event, name), _MOST_TOKENS))
+
+
+def _moment(told: str, stored_at: datetime) -> datetime:
+    """Return when an event happened, as it tells itself where that can be."""
+    try:
+        moment = datetime.fromisoformat(told)
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return stored_at
+    return min(moment, stored_at)
