@@ -34,23 +34,23 @@ async def kept(environment: Environment) -> Result:
     async with AsyncExitStack() as stack:
         plain, _ = await environment.service("chat_handler")
         contestants = {"nothing kept": Contestant(plain, CHAT_SUBJECT)}
-        for name, variables in {
+        keeping: dict[str, dict[str, str]] = {
             "kept": {},
             "kept, archived to SQLite": {
                 "ARCHIVE_MODE": "inside",
                 "ARCHIVE_URL": f"sqlite:///{environment.folder / 'archive.db'}",
                 "TITLES": "false",
             },
-        }.items():
+        }
+        for name, variables in keeping.items():
             folder = environment.folder / name.replace(", ", "-").replace(" ", "-")
             folder.mkdir()
             redis = await stack.enter_async_context(RedisServer(folder))
             nats_url = await environment.nats_server()
             load = await Load.connect(nats_url)
             stack.push_async_callback(load.close)
-            worker, _ = await environment.service(
-                "chat_handler", NATS_URL=nats_url, REDIS_URL=redis.url, **_KEEPING, **variables
-            )
+            settings = {"NATS_URL": nats_url, "REDIS_URL": redis.url, **_KEEPING, **variables}
+            worker, _ = await environment.service("chat_handler", wait=True, **settings)
             contestants[name] = Contestant(worker, CHAT_SUBJECT, load=load)
         outcomes = dict(zip(contestants, await interleave(environment, list(contestants.values()), plan), strict=True))
     add_rows(result, outcomes)
