@@ -12,7 +12,7 @@ from handler_base.cli.exit_codes import ExitCode
 
 from .conftest import Fleet
 
-COMMANDS = ["chat", "ingest", "status", "streams", "publish", "dlq", "dlq list", "dlq show", "dlq replay"]
+COMMANDS = ["chat", "ingest", "status", "streams", "publish", "events", "dlq", "dlq list", "dlq show", "dlq replay"]
 HEAVY = {"nats", "pydantic", "pymilvus", "aiohttp", "google.protobuf", "handler_base.messages", "prompt_toolkit"}
 
 

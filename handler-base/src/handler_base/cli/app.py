@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -29,8 +30,20 @@ dead_letter_app = typer.Typer(
 app.add_typer(dead_letter_app, name="dlq", short_help="Look at work that was given up, and try it again.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")]
+User = Annotated[str, typer.Option("--user", metavar="ID", help="Only of this user.")]
+UserId = Annotated[str, typer.Argument(metavar="USER", help="The user's id.", show_default=False)]
+Session = Annotated[str, typer.Option("--session", metavar="ID", help="Only of this conversation.")]
 Stream = Annotated[str, typer.Option("--stream", metavar="NAME", help="Only what came from this stream.")]
 Consumer = Annotated[str, typer.Option("--consumer", metavar="NAME", help="Only what this consumer gave up.")]
+
+
+class Domain(StrEnum):
+    """Where events come from."""
+
+    CHAT = "chat"
+    VOICE = "voice"
+    PIPELINE = "pipeline"
 
 
 def run() -> None:
@@ -161,6 +174,31 @@ def publish(
     limit = timedelta(seconds=timeout)
     run_command(
         publishing.publish(context.obj, subject, file, kind=kind, encoding=encoding, reply=reply, timeout=limit)
+    )
+
+
+@app.command(help=help_texts.EVENTS, short_help="Print what happened in the fleet, and what happens.")
+def events(
+    context: typer.Context,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+    user: User = "",
+    session: Session = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Only events of this name.")] = "",
+    domain: Annotated[Domain | None, typer.Option(help="Only events of this domain.", show_default=False)] = None,
+    since: Annotated[str, typer.Option(metavar="TIME", help="Not before this time ago: 30s, 10m, 2h, 7d.")] = "",
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", "-n", min=0, help="Most past events; 0: all. Default 50.", show_default=False),
+    ] = None,
+    as_json: JsonLines = False,
+) -> None:
+    """Print what happened."""
+    from handler_base.cli import events as showing  # noqa: PLC0415 - keeps --help fast
+    from handler_base.cli.connecting import run_command  # noqa: PLC0415
+
+    wanted = showing.EventFilter(user=user, session=session, name=name, domain=domain.value if domain else "")
+    run_command(
+        showing.events(context.obj, wanted, follow=follow, since=since, limit=limit, as_json=as_json),
     )
 
 

@@ -12,11 +12,16 @@ __all__ = [
     "DLQ_LIST",
     "DLQ_REPLAY",
     "DLQ_SHOW",
+    "EVENTS",
     "FLEET",
+    "FORGET",
+    "HISTORY",
     "INGEST",
+    "PREFS",
     "PUBLISH",
     "STATUS",
     "STREAMS",
+    "USAGE",
     "VERSION",
 ]
 
@@ -30,11 +35,11 @@ def _help(text: str, *examples: str) -> str:
 
 FLEET: Final = (
     _help(
-        """Ask the fleet, feed it documents, look at it, and repair what it gave up.
+        """Ask the fleet, feed it documents, look at it, read what was said, and repair what it gave up.
 
 Addresses and credentials come from the environment (NATS_URL, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CREDS,
-EMBEDDINGS_URL, MILVUS_HOST and so on), then from .env in the current folder, then from .local/env of a stack that
-`make run` started here or in a folder above.""",
+EMBEDDINGS_URL, MILVUS_HOST, ARCHIVE_URL, REDIS_URL and so on), then from .env in the current folder, then from
+.local/env of a stack that `make run` started here or in a folder above.""",
         "make run                                   start everything on this machine",
         "fleet status                               see what answers",
         'fleet chat "When does the first ferry leave?"',
@@ -119,6 +124,56 @@ stored before the command ends.""",
     "fleet publish ai.chat.user.ann.message question.json",
     "fleet publish ai.voice.request voice.json --reply --protobuf",
     'echo \'{"audio": "@hi.wav"}\' | fleet publish ai.voice.request - --reply',
+)
+
+EVENTS: Final = _help(
+    """Print what happened in the fleet, a line an event: the last fifty, or all that --since and -n ask for.
+
+With --follow it goes on with what comes, also when NATS was away meanwhile, until Ctrl-C. Nothing is left behind on
+the server, and nobody else sees fewer events.""",
+    "fleet events --follow",
+    "fleet events --user ann --since 10m",
+    "fleet events --domain chat --name response_generated --json | jq .data.latency_ms",
+    "fleet events --session ann-1 -n 0          all of a conversation",
+)
+
+HISTORY: Final = _help(
+    """Print archived conversations: a list of them, one as a dialogue, or what was said about something.
+
+Read from the archive at ARCHIVE_URL.""",
+    "fleet history --user ann",
+    "fleet history --user ann --session ann-1   what was said",
+    "fleet history --search 'seal kit' -n 10",
+    "fleet history --session ann-1 --json | jq -r .content",
+)
+
+USAGE: Final = _help(
+    """Print requests and tokens of the last days, a row for each day (in UTC) and user.
+
+Counted in the archive at ARCHIVE_URL, so days that are no longer kept there are not counted either.""",
+    "fleet usage",
+    "fleet usage --user ann --days 30",
+    "fleet usage --json | jq .completion_tokens",
+)
+
+PREFS: Final = _help(
+    """Show what a user prefers, or set it and show it. An option set to nothing ('') is unset; --clear unsets all.
+
+Preferences are kept in Valkey at REDIS_URL, until they are changed or the user is forgotten.""",
+    "fleet prefs ann",
+    "fleet prefs ann --language de --voice alba",
+    "fleet prefs ann --no-rag",
+    "fleet prefs ann --clear",
+)
+
+FORGET: Final = _help(
+    """Remove all that is kept of a user: in the streams of NATS, in the archive, and in Valkey.
+
+It asks first; where there is no terminal it wants --yes. What cannot be reached is told of and the rest is done;
+run it again for what is left. What lies in a stream's file is overwritten there, which takes some milliseconds a
+message.""",
+    "fleet forget ann",
+    "fleet forget ann --yes",
 )
 
 VERSION: Final = "Print the version of the fleet's library and of Python."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from functools import cache
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -16,7 +17,18 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["clean", "clean_line", "fail", "make_table", "print_json", "print_table", "print_text", "warn"]
+__all__ = [
+    "clean",
+    "clean_line",
+    "fail",
+    "fit",
+    "make_table",
+    "print_json",
+    "print_json_line",
+    "print_table",
+    "print_text",
+    "warn",
+]
 
 # C0 but tab and line feed, DEL, C1, and the marks that reorder or hide what surrounds them.
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
@@ -32,6 +44,17 @@ def clean_line(text: str, most: int = 0) -> str:
     """Return `clean` text in one line, cut to `most` characters (0: not cut)."""
     line = _LINE_CONTROLS.sub(" ", clean(text)).strip()
     return f"{line[: most - 1]}…" if most and len(line) > most else line
+
+
+def fit(line: str) -> str:
+    """Return `clean_line` text cut to the columns of the terminal; as it is where the output is none."""
+    if not sys.stdout.isatty():
+        return line
+    from rich.text import Text  # noqa: PLC0415 - keeps the start fast
+
+    text = Text(line)
+    text.truncate(shutil.get_terminal_size().columns, overflow="ellipsis")
+    return text.plain
 
 
 @cache
@@ -53,7 +76,15 @@ def print_text(text: str, *, end: str = "\n") -> None:
 
 def print_json(value: object) -> None:
     """Print one JSON document; control characters are escaped, so it is safe on a terminal too."""
-    text = json.dumps(value, ensure_ascii=False, default=str, indent=2 if sys.stdout.isatty() else None)
+    _print_escaped(json.dumps(value, ensure_ascii=False, default=str, indent=2 if sys.stdout.isatty() else None))
+
+
+def print_json_line(value: object) -> None:
+    """Print one of many JSON documents in a line of its own, on a terminal too."""
+    _print_escaped(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _print_escaped(text: str) -> None:
     print(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text), flush=True)  # noqa: T201 - this is what prints
 
 

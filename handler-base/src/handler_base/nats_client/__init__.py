@@ -15,6 +15,7 @@ from handler_base.nats_client.options import ConnectionOptions, options_from_set
 from handler_base.nats_client.policy import FailurePolicy
 from handler_base.nats_client.publishing import ApiError, PublishAck
 from handler_base.nats_client.service import EndpointStats, ServiceResponder, discover
+from handler_base.nats_client.stream_reader import StreamMessage, StreamReader
 from handler_base.nats_client.streams import StreamManager
 from handler_base.nats_client.subscription import Subscription
 
@@ -36,6 +37,8 @@ __all__ = [
     "PullConsumer",
     "ServiceResponder",
     "StreamManager",
+    "StreamMessage",
+    "StreamReader",
     "Subscription",
     "discover",
     "ensure_consumer",

@@ -131,6 +131,19 @@ class _Success(msgspec.Struct):
     success: bool = False
 
 
+class _SubjectState(msgspec.Struct):
+    subjects: dict[str, int] | None = None
+
+
+class _Subjects(msgspec.Struct):
+    state: _SubjectState
+    total: int = 0
+
+
+class _Purged(msgspec.Struct):
+    purged: int = 0
+
+
 T = TypeVar("T")
 
 
@@ -152,6 +165,18 @@ class JetStreamApi:
     async def stream_info(self, stream: str) -> StreamInfo | ApiError:
         """Return a stream."""
         return await self._call(f"STREAM.INFO.{stream}", None, StreamInfo)
+
+    async def subjects(self, stream: str, pattern: str) -> dict[str, int] | ApiError:
+        """Return the subjects in a stream that match a pattern, with the number of messages on each."""
+        found: dict[str, int] = {}
+        while True:
+            body = {"subjects_filter": pattern, "offset": len(found)}
+            page = await self._call(f"STREAM.INFO.{stream}", body, _Subjects)
+            if isinstance(page, ApiError):
+                return page
+            found |= page.state.subjects or {}
+            if not page.state.subjects or len(found) >= page.total:
+                return found
 
     async def create_stream(self, config: Mapping[str, object]) -> StreamInfo | ApiError:
         """Make a stream."""
@@ -183,6 +208,28 @@ class JetStreamApi:
             subject += f".{config['filter_subject']}"
         return await self._call(subject, {"stream_name": stream, "config": config, "action": action}, ConsumerInfo)
 
+    async def create_ephemeral(self, stream: str, config: Mapping[str, object]) -> ConsumerInfo | ApiError:
+        """Make a consumer that the server names, and forgets when it is not used.
+
+        Args:
+            stream: Its stream.
+            config: Without a name.
+        """
+        return await self._call(f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": config}, ConsumerInfo)
+
+    async def delete_consumer(self, stream: str, consumer: str) -> bool | ApiError:
+        """Take a consumer away."""
+        answer = await self._call(f"CONSUMER.DELETE.{stream}.{consumer}", None, _Success)
+        return answer if isinstance(answer, ApiError) else answer.success
+
+    async def purge(self, stream: str, subject: str) -> int | ApiError:
+        """Take all messages on a subject or pattern out of a stream, and return how many there were.
+
+        The server leaves their bytes in a stream's file until it writes that anew; `delete_message` can erase them.
+        """
+        answer = await self._call(f"STREAM.PURGE.{stream}", {"filter": subject}, _Purged)
+        return answer if isinstance(answer, ApiError) else answer.purged
+
     async def get_message(self, stream: str, sequence: int) -> StoredMessage | ApiError:
         """Return the message with a sequence."""
         return await self._get_message(stream, {"seq": sequence})
@@ -191,9 +238,16 @@ class JetStreamApi:
         """Return the first message from a sequence on that matches a subject."""
         return await self._get_message(stream, {"seq": sequence, "next_by_subj": subject})
 
-    async def delete_message(self, stream: str, sequence: int) -> bool | ApiError:
-        """Take a message out of a stream, leaving its bytes to be written over in time."""
-        answer = await self._call(f"STREAM.MSG.DELETE.{stream}", {"seq": sequence, "no_erase": True}, _Success)
+    async def delete_message(self, stream: str, sequence: int, *, erase: bool = False) -> bool | ApiError:
+        """Take a message out of a stream.
+
+        Args:
+            stream: Where it is.
+            sequence: Which.
+            erase: Whether its bytes are overwritten now, or left until the server writes the file anew.
+        """
+        body: dict[str, object] = {"seq": sequence} if erase else {"seq": sequence, "no_erase": True}
+        answer = await self._call(f"STREAM.MSG.DELETE.{stream}", body, _Success)
         return answer if isinstance(answer, ApiError) else answer.success
 
     async def _get_message(self, stream: str, body: Mapping[str, object]) -> StoredMessage | ApiError:
