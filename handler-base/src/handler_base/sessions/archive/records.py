@@ -19,6 +19,8 @@ LONGEST_ID: Final = 128
 LONGEST_MESSAGE_ID: Final = 512
 """Longest message id: a user id, a request id and the name of an event, and what joins them."""
 
+_TOO_LARGE: Final = 2**63
+
 
 @dataclass(frozen=True, slots=True)
 class ArchivedMessage:
@@ -64,18 +66,22 @@ class ArchivedMessage:
         """Check the invariants.
 
         Raises:
-            InvalidRequestError: An id is missing, too long or not text; the role or the kind is unknown; or the time
-                has no time zone.
+            InvalidRequestError: An id is missing, too long or not plain text; the role or the kind is unknown; a text
+                is none; a number is negative or too large; or the time has no time zone.
         """
         _check_id("id", self.id, LONGEST_MESSAGE_ID)
         _check_id("session_id", self.session_id, LONGEST_ID)
         for name, value in (("user_id", self.user_id), ("request_id", self.request_id)):
-            if value:
+            if value != "":
                 _check_id(name, value, LONGEST_ID)
         if self.role not in {"user", "assistant"}:
             raise InvalidRequestError("The role of a message is user or assistant.")
         if self.kind not in {"chat", "voice"}:
             raise InvalidRequestError("The kind of a message is chat or voice.")
+        for text in (self.content, self.username, self.model, self.status):
+            _check_text(text)
+        for number in (self.position, self.prompt_tokens, self.completion_tokens):
+            _check_number(number)
         if self.created_at.tzinfo is None:
             raise InvalidRequestError("The time of a message needs a time zone.")
 
@@ -105,6 +111,19 @@ class UsageRow:
     premium_requests: int
 
 
-def _check_id(name: str, value: str, longest: int) -> None:
-    if not value or len(value) > longest or not value.isprintable():
+# What the checks are given comes from the wire: it may be of any type.
+
+
+def _check_id(name: str, value: object, longest: int) -> None:
+    if not isinstance(value, str) or not 1 <= len(value) <= longest or not value.isprintable():
         raise InvalidRequestError(f"The {name} of a message has 1 to {longest} printable characters.")
+
+
+def _check_text(value: object) -> None:
+    if not isinstance(value, str):
+        raise InvalidRequestError("What a message says, and of whom, is text.")
+
+
+def _check_number(value: object) -> None:
+    if not isinstance(value, int) or not 0 <= value < _TOO_LARGE:
+        raise InvalidRequestError("The numbers of a message are whole, not negative, and below 2 ** 63.")
