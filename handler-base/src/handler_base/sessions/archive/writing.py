@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Insert, case, func, select, update
+from sqlalchemy import Insert, bindparam, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handler_base.sessions.archive.records import ArchivedMessage
@@ -58,10 +58,19 @@ async def insert_messages(connection: AsyncConnection, given: Iterable[ArchivedM
     rows = [_row(message) for message in sorted(remembered, key=lambda message: message.id)]
     insert: Insert = insert_or_update(connection, messages).on_conflict_do_nothing().returning(messages.c.id)
     new = set((await connection.execute(insert, rows)).scalars())
+    await _move_back(connection, [row for row in rows if row["id"] not in new])
     touched = _conversations([row for row in rows if row["id"] in new])
     if touched:
         await connection.execute(_upsert_conversation(connection), touched)
     return new
+
+
+async def _move_back(connection: AsyncConnection, rows: Iterable[Row]) -> None:
+    """Put messages where they were said first: after a crash a later copy may have been stored before the original."""
+    places = [{"the_id": row["id"], "place": row["position"]} for row in rows]
+    if places:
+        later = messages.c.id == bindparam("the_id"), messages.c.position > bindparam("place")
+        await connection.execute(update(messages).where(*later).values(position=bindparam("place")), places)
 
 
 async def update_title(connection: AsyncConnection, user_id: str, session_id: str, title: str) -> None:
