@@ -15,12 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from handler_base.cli.app import app
-from handler_base.config import RagSettings, SessionSettings
+from handler_base.config import ArchiveSettings, RagSettings, SessionSettings
 from handler_base.nats_client import ConnectionOptions, NatsConnection
 from handler_base.testing.nats_server import NatsServer
 from handler_base.testing.probe import StartService, starter
 
-SETTINGS = {name.upper() for kind in (RagSettings, SessionSettings) for name in kind.model_fields}
+SETTINGS = {name.upper() for kind in (RagSettings, SessionSettings, ArchiveSettings) for name in kind.model_fields}
 
 
 @dataclass(frozen=True)

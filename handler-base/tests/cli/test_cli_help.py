@@ -12,8 +12,20 @@ from handler_base.cli.exit_codes import ExitCode
 
 from .conftest import Fleet
 
-COMMANDS = ["chat", "ingest", "status", "streams", "publish", "events", "dlq", "dlq list", "dlq show", "dlq replay"]
-HEAVY = {"nats", "pydantic", "pymilvus", "aiohttp", "google.protobuf", "handler_base.messages", "prompt_toolkit"}
+COMMANDS = [
+    *("chat", "ingest", "status", "streams", "publish", "events", "history", "usage", "prefs", "forget"),
+    *("dlq", "dlq list", "dlq show", "dlq replay"),
+]
+HEAVY = {
+    "nats",
+    "pydantic",
+    "pymilvus",
+    "aiohttp",
+    "google.protobuf",
+    "handler_base.messages",
+    "prompt_toolkit",
+    "sqlalchemy",
+}
 
 
 async def test_the_help_lists_commands_and_exit_codes(offline: Fleet) -> None:

@@ -202,6 +202,68 @@ def events(
     )
 
 
+@app.command(help=help_texts.HISTORY, short_help="Print archived conversations.")
+def history(
+    user: User = "",
+    session: Session = "",
+    search: Annotated[str, typer.Option(metavar="TEXT", help="Messages with these words, the newest first.")] = "",
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", "-n", min=1, help="Most rows. Default 50; of a conversation 1000.", show_default=False),
+    ] = None,
+    as_json: JsonLines = False,
+) -> None:
+    """Print archived conversations."""
+    from handler_base.cli import history as showing  # noqa: PLC0415 - keeps --help fast
+    from handler_base.cli.connecting import run_command  # noqa: PLC0415
+
+    most = limit or (1000 if session and not search else 50)
+    run_command(showing.history(user=user, session=session, search=search, limit=most, as_json=as_json))
+
+
+@app.command(help=help_texts.USAGE, short_help="Print requests and tokens by day and user.")
+def usage(
+    user: User = "",
+    days: Annotated[int, typer.Option(min=1, max=3660, help="How many days, with today.")] = 7,
+    as_json: JsonLines = False,
+) -> None:
+    """Print what was used."""
+    from handler_base.cli import usage as showing  # noqa: PLC0415 - keeps --help fast
+    from handler_base.cli.connecting import run_command  # noqa: PLC0415
+
+    run_command(showing.usage(user=user, days=days, as_json=as_json))
+
+
+@app.command(help=help_texts.PREFS, short_help="Show or set what a user prefers.")
+def prefs(
+    user: UserId,
+    voice: Annotated[str | None, typer.Option(metavar="NAME", help="Voice of answers.", show_default=False)] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Model that answers.", show_default=False)] = None,
+    language: Annotated[str | None, typer.Option(metavar="CODE", help="Such as en.", show_default=False)] = None,
+    rag: Annotated[bool | None, typer.Option(help="Whether to search documents.", show_default=False)] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Unset all first.")] = False,
+) -> None:
+    """Show or set what a user prefers."""
+    from handler_base.cli import preferences  # noqa: PLC0415 - keeps --help fast
+    from handler_base.cli.connecting import run_command  # noqa: PLC0415
+
+    change = preferences.Change(voice=voice, model=model, language=language, rag=rag, clear=clear)
+    run_command(preferences.preferences(user, change))
+
+
+@app.command(help=help_texts.FORGET, short_help="Remove all that is kept of a user.")
+def forget(
+    context: typer.Context,
+    user: UserId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove all that is kept of a user."""
+    from handler_base.cli import forget as forgetting  # noqa: PLC0415 - keeps --help fast
+    from handler_base.cli.connecting import run_command  # noqa: PLC0415
+
+    run_command(forgetting.forget(context.obj, user, yes=yes))
+
+
 @app.command(help=help_texts.VERSION, short_help=help_texts.VERSION)
 def version() -> None:
     """Print the versions."""
