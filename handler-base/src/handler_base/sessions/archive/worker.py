@@ -62,6 +62,10 @@ class ArchiveStore(ExpiringStore, Protocol):
         """
         ...
 
+    async def known(self, ids: Collection[str]) -> set[str]:
+        """Return which of some messages are stored."""
+        ...
+
 
 class TitleMaker(Protocol):
     """What names conversations beside the archiving."""
@@ -282,22 +286,21 @@ class ArchiveWorker:
         repeated = False
         while batch := [held for held in batch if not held.delivery.settled]:
             try:
-                new = await self._store(batch)
+                told = await self._store(batch, repeated=repeated)
             except InvalidRequestError as error:
                 return await self._isolate(batch, error)
             except FleetError as error:
                 self._failed(error.message)
             else:
                 self._problem = ""
-                # One that was there at the first attempt is a copy: whoever stored it tells of it.
-                return [held for held in batch if repeated or held.message.id in new or held.delivery.attempt > 1]
+                return [held for held in batch if held.message.id in told]
             # It may have been committed all the same.
             repeated = True
             await sleep_unless(self._stopping, pauses.next())
         return []
 
-    async def _store(self, batch: Sequence[_Held]) -> set[str]:
-        """Store each message once, the first of its copies, in the order of the stream."""
+    async def _store(self, batch: Sequence[_Held], *, repeated: bool) -> set[str]:
+        """Store each message once, and return the ids of those whose storing is to be told."""
         messages: dict[str, ArchivedMessage] = {}
         for held in sorted(batch, key=_place):
             messages.setdefault(held.message.id, held.message)
@@ -306,7 +309,10 @@ class ArchiveWorker:
         if self._titler is not None:
             answers = (message for message in messages.values() if message.role == "assistant" and message.id in new)
             self._titler.hint({(message.user_id, message.session_id) for message in answers})
-        return new
+        # An earlier attempt may have stored them and not come to telling it; what is there at the first attempt is a
+        # copy, whose original is told of; and what is not there is a forgotten user's.
+        earlier = {held.message.id for held in batch if repeated or held.delivery.attempt > 1} - new
+        return new | await self._archive.known(earlier) if earlier else new
 
     async def _isolate(self, batch: list[_Held], error: InvalidRequestError) -> list[_Held]:
         """Give the message up that the database refuses, and store those beside it."""
