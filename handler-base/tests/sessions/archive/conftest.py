@@ -49,7 +49,7 @@ def archive_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         path = tmp_path / "archive.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         return f"sqlite:///{path}"
-    return _database(request, _TEMPLATE)
+    return _database(request, f"TEMPLATE {_TEMPLATE}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -57,13 +57,19 @@ def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a database of its own without tables, or of a file that is not there."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'archive.db'}"
-    return _database(request, "template1")
+    return _database(request, "")
 
 
-def _database(request: pytest.FixtureRequest, template: str) -> str:
+@pytest.fixture
+def latin_url(request: pytest.FixtureRequest) -> str:
+    """The address of a database that keeps no more than Latin-1."""
+    return _database(request, "ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+
+
+def _database(request: pytest.FixtureRequest, options: str) -> str:
     server: PostgresServer = request.getfixturevalue("postgres")
     name = f"a{uuid4().hex}"
-    asyncio.run(_execute(server.url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    asyncio.run(_execute(server.url, f"CREATE DATABASE {name} {options}"))
     request.addfinalizer(lambda: asyncio.run(_execute(server.url, f"DROP DATABASE {name} WITH (FORCE)")))
     return server.database_url(name)
 

@@ -29,6 +29,18 @@ async def test_a_message_is_stored_once_and_never_changes(archive: Archive, mess
     assert await archive.messages("ada", "s1") == [first, message(1)]
 
 
+async def test_a_message_stands_where_it_was_said_first(archive: Archive, message: MakeMessage) -> None:
+    await archive.store([message(1), message(2)])
+    assert await archive.store([message(5, id="ada/1"), message(0, id="ada/2")]) == []
+    assert [(found.id, found.position) for found in await archive.messages("ada", "s1")] == [("ada/2", 0), ("ada/1", 1)]
+
+
+async def test_which_messages_are_known(archive: Archive, message: MakeMessage) -> None:
+    await archive.store([message(1), message(2)])
+    assert await archive.known(["ada/1", "ada/3"]) == {"ada/1"}
+    assert await archive.known([]) == set()
+
+
 async def test_storing_nothing_is_nothing(archive: Archive) -> None:
     assert await archive.store([]) == []
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from handler_base.errors import InternalError, InvalidRequestError
+from handler_base.sessions.archive.addresses import parse_address
 from handler_base.sessions.archive.database import Database
 from handler_base.sessions.archive.deleting import delete_older, forget_user
 from handler_base.sessions.archive.migrating import check_revision, migrate, stored_revision
 from handler_base.sessions.archive.queries import (
     read_conversations,
     read_identifiers,
+    read_known,
     read_messages,
     read_untitled,
     read_usage,
@@ -43,9 +46,9 @@ class Archive:
     """
 
     def __init__(self, url: str, *, statement_timeout: timedelta = timedelta(seconds=10)) -> None:
-        self._url = url
+        self._target = parse_address(url)
         self._statement_timeout = statement_timeout
-        self._database = Database(url, statement_timeout=statement_timeout)
+        self._database = Database(self._target, statement_timeout=statement_timeout)
         self._opening = asyncio.Lock()
         self._is_open = False
 
@@ -97,48 +100,47 @@ class Archive:
         by_id = {message.id: message for message in reversed(messages)}
         if not by_id:
             return []
-        async with self._database.transaction("write") as connection:
-            new = await insert_messages(connection, by_id.values())
+        new = await self._database.run("write", partial(insert_messages, given=list(by_id.values())))
         return [identity for identity in dict.fromkeys(message.id for message in messages) if identity in new]
+
+    async def known(self, ids: Collection[str]) -> set[str]:
+        """Return which of some messages are stored."""
+        return await self._database.run("read", partial(read_known, ids=ids))
 
     async def conversations(self, *, user_id: str = "", limit: int = 50) -> list[StoredConversation]:
         """Return the conversations of a user, or of all, by last activity, newest first."""
-        async with self._database.transaction() as connection:
-            return await read_conversations(connection, user_id=user_id, limit=_checked(limit))
+        return await self._database.run("read", partial(read_conversations, user_id=user_id, limit=_checked(limit)))
 
     async def messages(self, user_id: str, session_id: str, *, limit: int = 1000) -> list[ArchivedMessage]:
         """Return the last messages of a conversation, in order."""
-        async with self._database.transaction() as connection:
-            return await read_messages(connection, user_id, session_id, limit=_checked(limit))
+        return await self._database.run(
+            "read", partial(read_messages, user_id=user_id, session_id=session_id, limit=_checked(limit))
+        )
 
     async def search(
         self, text: str, *, user_id: str = "", session_id: str = "", limit: int = 50
     ) -> list[ArchivedMessage]:
         """Return the messages that hold a text, whatever its case, newest first."""
-        async with self._database.transaction() as connection:
-            return await search_messages(
-                connection, text, user_id=user_id, session_id=session_id, limit=_checked(limit)
-            )
+        return await self._database.run(
+            "read", partial(search_messages, text=text, user_id=user_id, session_id=session_id, limit=_checked(limit))
+        )
 
     async def usage(self, *, user_id: str = "", since: datetime) -> list[UsageRow]:
         """Return what a user, or each, used since a moment, by day."""
-        async with self._database.transaction() as connection:
-            return await read_usage(connection, user_id=user_id, since=_aware(since))
+        return await self._database.run("read", partial(read_usage, user_id=user_id, since=_aware(since)))
 
     async def untitled(self, limit: int) -> list[tuple[str, str, str, str]]:
         """Return conversations that are answered and have no title: user, session, first question and first answer."""
-        async with self._database.transaction() as connection:
-            return await read_untitled(connection, limit=_checked(limit))
+        return await self._database.run("read", partial(read_untitled, limit=_checked(limit)))
 
     async def set_title(self, user_id: str, session_id: str, title: str) -> None:
         """Name a conversation; one that is not there is passed over."""
-        async with self._database.transaction("write") as connection:
-            await update_title(connection, user_id, session_id, title)
+        naming = partial(update_title, user_id=user_id, session_id=session_id, title=title)
+        await self._database.run("write", naming)
 
     async def identifiers(self, user_id: str) -> tuple[set[str], set[str]]:
         """Return the ids of the requests and of the sessions of a user."""
-        async with self._database.transaction() as connection:
-            return await read_identifiers(connection, user_id)
+        return await self._database.run("read", partial(read_identifiers, user_id=user_id))
 
     async def expire(self, before: datetime) -> int:
         """Delete messages from before a moment, and the conversations that leaves empty.
@@ -169,7 +171,7 @@ class Archive:
         if not may_migrate:
             state = f"at revision {found}, and needs {HEAD}" if found else "empty"
             raise InternalError(f"The archive is {state}: run `python -m handler_base.sessions.archive` first.")
-        done = await migrate(self._url, statement_timeout=self._statement_timeout)
+        done = await migrate(self._target, statement_timeout=self._statement_timeout)
         log.info("the archive's tables are ready", extra={"before": done.before, "after": done.after})
 
 

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handler_base.errors import UpstreamUnavailableError
-from handler_base.sessions.archive.addresses import Sqlite, parse_address
+from handler_base.sessions.archive.addresses import Postgres, Sqlite
 from handler_base.sessions.archive.engines import Intent, driver_errors, postgres_engine, sqlite_engine
 from handler_base.sessions.archive.failures import VALUE_ERRORS, to_error
 
 __all__ = ["Database"]
+
+Result = TypeVar("Result")
 
 _GRACE_SECONDS: Final = 2.0
 """What a transaction may take beyond its statements: to connect, to begin and to end."""
@@ -30,19 +32,20 @@ class Database:
     """The database behind an archive.
 
     Args:
-        address: As `parse_address` reads it.
+        target: Which one.
         statement_timeout: Longest a statement may run, and a writer may wait for another.
 
     Attributes:
         available: Whether the last transaction reached it; true before the first.
     """
 
-    def __init__(self, address: str, *, statement_timeout: timedelta) -> None:
-        self._target = parse_address(address)
+    def __init__(self, target: Postgres | Sqlite, *, statement_timeout: timedelta) -> None:
+        self._target = target
         self._seconds = statement_timeout.total_seconds()
         self._engine: AsyncEngine | None = None
         self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, *VALUE_ERRORS)
         self._one_writer = asyncio.Lock()
+        self._running: set[asyncio.Task[Any]] = set()
         self.available = True
 
     @property
@@ -68,18 +71,25 @@ class Database:
             self._errors = (*self._errors, *driver_errors())
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, once what runs on them is done."""
         engine, self._engine = self._engine, None
+        if self._running:
+            await asyncio.wait(self._running)
         if engine is not None:
             await engine.dispose()
 
-    @asynccontextmanager
-    async def transaction(self, intent: Intent = "read", *, patience: float = 0.0) -> AsyncIterator[AsyncConnection]:
-        """Run statements in one transaction, that is committed at the end of the block.
+    async def run(
+        self, intent: Intent, work: Callable[[AsyncConnection], Awaitable[Result]], *, patience: float = 0.0
+    ) -> Result:
+        """Do some work in one transaction, that is committed at its end.
 
         Args:
             intent: What for.
+            work: Is given the connection.
             patience: More seconds than usual that it may take.
+
+        Returns:
+            What the work returned.
 
         Raises:
             InvalidRequestError: The database refuses a row.
@@ -89,20 +99,18 @@ class Database:
         engine = self._engine
         if engine is None:
             raise UpstreamUnavailableError("The archive is not open.")
+        seconds = self._seconds + _GRACE_SECONDS + patience
         try:
-            async with (
-                asyncio.timeout(self._seconds + _GRACE_SECONDS + patience),
-                self._turn(intent),
-                engine.connect() as connection,
-            ):
-                marked = await connection.execution_options(archive_intent=intent)
-                async with marked.begin():
-                    yield marked
+            if self.is_sqlite:
+                result = await self._run_to_its_end(_in_file(engine, self._turn(intent), intent, work, seconds))
+            else:
+                result = await _on_server(engine, intent, work, seconds)
         except self._errors as error:
             raised = to_error(error)
             self.available = not isinstance(raised, UpstreamUnavailableError)
             raise raised from None
         self.available = True
+        return result
 
     async def use_write_ahead_log(self) -> None:
         """Let those who read the file not wait for who writes it.
@@ -128,9 +136,57 @@ class Database:
 
     async def _outside(self, statement: str) -> None:
         """Run what SQLite runs only outside a transaction."""
-        async with self.transaction("outside") as connection:
-            await connection.exec_driver_sql(statement)
+        await self.run("outside", lambda connection: connection.exec_driver_sql(statement))
+
+    async def _run_to_its_end(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Wait for some work; where the wait is cancelled, the work is not.
+
+        A file's connection that is given up half way keeps its lock until somebody collects it.
+        """
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._has_run)
+        return await asyncio.shield(task)
+
+    def _has_run(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            # Looked at, in case nobody waits for it any more.
+            task.exception()
 
     def _turn(self, intent: Intent) -> AbstractAsyncContextManager[object]:
         """Wait for other writers of a file here, in order, rather than in SQLite, which has none."""
-        return self._one_writer if self.is_sqlite and intent != "read" else nullcontext()
+        return nullcontext() if intent == "read" else self._one_writer
+
+
+async def _on_server(
+    engine: AsyncEngine, intent: Intent, work: Callable[[AsyncConnection], Awaitable[Result]], seconds: float
+) -> Result:
+    async with asyncio.timeout(seconds), engine.connect() as connection:
+        marked = await connection.execution_options(archive_intent=intent)
+        async with marked.begin():
+            return await work(marked)
+
+
+async def _in_file(
+    engine: AsyncEngine,
+    turn: AbstractAsyncContextManager[object],
+    intent: Intent,
+    work: Callable[[AsyncConnection], Awaitable[Result]],
+    seconds: float,
+) -> Result:
+    async with turn, engine.connect() as connection:
+        marked = await connection.execution_options(archive_intent=intent)
+        driver = (await marked.get_raw_connection()).driver_connection
+        watch = asyncio.create_task(_interrupt_after(seconds, driver))
+        try:
+            async with marked.begin():
+                return await work(marked)
+        finally:
+            watch.cancel()
+
+
+async def _interrupt_after(seconds: float, driver: Any) -> None:  # noqa: ANN401 - aiosqlite's connection
+    """End the statement that runs then: SQLite itself knows no limit."""
+    await asyncio.sleep(seconds)
+    await driver.interrupt()

@@ -6,9 +6,10 @@ In batches, each a transaction of its own: no statement runs long, and nobody wa
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, case, delete, exists, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handler_base.sessions.archive.database import Database
@@ -34,10 +35,10 @@ async def delete_older(database: Database, before: datetime) -> int:
         How many messages.
     """
     deleted = await _delete_messages(database, messages.c.created_at < before, all_of_them=False)
-    while await _delete_empty(database, conversations.c.last_activity < before):
+    while await database.run("write", partial(_delete_empty, which=conversations.c.last_activity < before)):
         pass
-    async with database.transaction("write") as connection:
-        await connection.execute(delete(forgotten).where(forgotten.c.forgotten_at < datetime.now(UTC) - _FORGOTTEN_FOR))
+    old = delete(forgotten).where(forgotten.c.forgotten_at < datetime.now(UTC) - _FORGOTTEN_FOR)
+    await database.run("write", lambda connection: connection.execute(old))
     return deleted
 
 
@@ -49,20 +50,18 @@ async def forget_user(database: Database, user_id: str, at: datetime) -> int:
     Returns:
         How many messages.
     """
-    async with database.transaction("write") as connection:
-        await _note(connection, user_id, at)
+    await database.run("write", partial(_note, user_id=user_id, at=at))
     said = and_(messages.c.user_id == user_id, messages.c.created_at <= at)
     deleted = await _delete_messages(database, said, all_of_them=True)
-    while await _delete_empty(database, conversations.c.user_id == user_id):
+    while await database.run("write", partial(_delete_empty, which=conversations.c.user_id == user_id)):
         pass
-    async with database.transaction("write") as connection:
-        await _begin_anew(connection, user_id, at)
+    await database.run("write", partial(_begin_anew, user_id=user_id, at=at))
     if database.is_sqlite:
         await database.truncate_write_ahead_log()
     return deleted
 
 
-async def _note(connection: AsyncConnection, user_id: str, at: datetime) -> None:
+async def _note(connection: AsyncConnection, *, user_id: str, at: datetime) -> None:
     """Note who is forgotten."""
     await _alone(connection)
     insert = insert_or_update(connection, forgotten)
@@ -89,37 +88,40 @@ async def _delete_messages(database: Database, which: ColumnElement[bool], *, al
     )
     deleted = 0
     while True:
-        async with database.transaction("write") as connection:
-            ids = (await connection.execute(batch)).scalars().all()
-            if ids:
-                await connection.execute(delete(messages).where(messages.c.id.in_(ids)))
-        deleted += len(ids)
-        if len(ids) < _BATCH:
+        count = await database.run("write", partial(_delete_batch, batch=batch))
+        deleted += count
+        if count < _BATCH:
             return deleted
 
 
-async def _delete_empty(database: Database, which: ColumnElement[bool]) -> bool:
+async def _delete_batch(connection: AsyncConnection, *, batch: Select[Any]) -> int:
+    ids = (await connection.execute(batch)).scalars().all()
+    if ids:
+        await connection.execute(delete(messages).where(messages.c.id.in_(ids)))
+    return len(ids)
+
+
+async def _delete_empty(connection: AsyncConnection, *, which: ColumnElement[bool]) -> bool:
     """Delete some conversations without messages.
 
     Returns:
         Whether there may be more.
     """
-    key = tuple_(conversations.c.user_id, conversations.c.session_id)
-    async with database.transaction("write") as connection:
-        # First locked, then looked at again: a message that came in meanwhile keeps its conversation.
-        batch = (
-            select(conversations.c.user_id, conversations.c.session_id)
-            .where(which, ~_HAS_MESSAGES)
-            .limit(_BATCH)
-            .with_for_update(skip_locked=True)
-        )
-        keys = [(user_id, session_id) for user_id, session_id in await connection.execute(batch)]
-        if keys:
-            await connection.execute(delete(conversations).where(key.in_(keys), ~_HAS_MESSAGES))
+    # First locked, then looked at again: a message that came in meanwhile keeps its conversation.
+    batch = (
+        select(conversations.c.user_id, conversations.c.session_id)
+        .where(which, ~_HAS_MESSAGES)
+        .limit(_BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    keys = [(user_id, session_id) for user_id, session_id in await connection.execute(batch)]
+    if keys:
+        key = tuple_(conversations.c.user_id, conversations.c.session_id)
+        await connection.execute(delete(conversations).where(key.in_(keys), ~_HAS_MESSAGES))
     return len(keys) == _BATCH
 
 
-async def _begin_anew(connection: AsyncConnection, user_id: str, at: datetime) -> None:
+async def _begin_anew(connection: AsyncConnection, *, user_id: str, at: datetime) -> None:
     """Let a conversation that goes on begin with what is left of it: its title may quote what is gone."""
     await _alone(connection)
     first = (

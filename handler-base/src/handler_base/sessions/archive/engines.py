@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
 
@@ -50,14 +52,11 @@ def sqlite_engine(target: Sqlite, *, seconds: float, create: bool) -> AsyncEngin
         create: Make the file where there is none.
 
     Raises:
-        InternalError: The file, or its folder, is not there, or SQLite is too old.
+        InternalError: The file, or its folder, is not there or may not be written to, or SQLite is too old.
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise InternalError(f"The archive needs SQLite 3.35 or newer; this Python has {sqlite3.sqlite_version}.")
-    if not target.path.parent.is_dir():
-        raise InternalError(f"The folder of the archive does not exist: {target.path.parent}.")
-    if not create and not target.path.exists():
-        raise InternalError(f"There is no archive at {target.path}.")
+    _check_file(target.path, create=create)
     url = URL.create(
         "sqlite+aiosqlite",
         database=f"file:{quote(str(target.path))}",
@@ -111,6 +110,19 @@ def postgres_engine(target: Postgres, *, seconds: float) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "begin", partial(_postgres_begins, milliseconds=int(seconds * 1000)))
     return engine
+
+
+def _check_file(path: Path, *, create: bool) -> None:
+    """Say what is wrong with a path: SQLite itself says the same of everything."""
+    if not os.access(path.parent, os.X_OK):
+        raise InternalError(f"The archive's folder is not there, or may not be entered: {path.parent}.")
+    if path.exists():
+        if not path.is_file() or not os.access(path, os.W_OK):
+            raise InternalError(f"The archive is not a file that may be written to: {path}.")
+    elif not create:
+        raise InternalError(f"There is no archive at {path}: run `python -m handler_base.sessions.archive` first.")
+    elif not os.access(path.parent, os.W_OK):
+        raise InternalError(f"The archive's folder may not be written to: {path.parent}.")
 
 
 def _sqlite_connected(connection: Any, _: ConnectionPoolEntry) -> None:  # noqa: ANN401 - SQLAlchemy's adapted driver

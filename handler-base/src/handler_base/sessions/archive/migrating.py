@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handler_base.errors import InternalError
+from handler_base.sessions.archive.addresses import Postgres, Sqlite
 from handler_base.sessions.archive.database import Database
 from handler_base.sessions.archive.schema import HEAD, REVISIONS, VERSION_TABLE
 
@@ -40,12 +42,7 @@ async def stored_revision(database: Database) -> str:
         UpstreamUnavailableError: The database cannot be reached.
         InternalError: The file is not a database, or the database does not store all of Unicode.
     """
-    async with database.transaction() as connection:
-        if not database.is_sqlite:
-            encoding = await connection.scalar(text("SHOW server_encoding"))
-            if encoding != "UTF8":
-                raise InternalError(f"The archive's database has the encoding {encoding}; it needs UTF8.")
-        return await connection.run_sync(_revision)
+    return await database.run("read", _check_encoding_and_read)
 
 
 def check_revision(found: str) -> bool:
@@ -61,7 +58,7 @@ def check_revision(found: str) -> bool:
     return found == HEAD
 
 
-async def migrate(address: str, *, statement_timeout: timedelta) -> Migration:
+async def migrate(target: Postgres | Sqlite, *, statement_timeout: timedelta) -> Migration:
     """Apply the revisions that are missing, all or none; replicas that do so at once wait for each other.
 
     It runs on a thread of its own: loading Alembic and changing tables would hold up everything else.
@@ -70,21 +67,32 @@ async def migrate(address: str, *, statement_timeout: timedelta) -> Migration:
         InternalError: The database is at a revision this code does not know, or holds other tables of these names.
         UpstreamUnavailableError: The database cannot be reached.
     """
-    return await asyncio.to_thread(asyncio.run, _migrate(address, statement_timeout))
+    return await asyncio.to_thread(asyncio.run, _migrate(target, statement_timeout))
 
 
-async def _migrate(address: str, statement_timeout: timedelta) -> Migration:
-    database = Database(address, statement_timeout=statement_timeout)
+async def _migrate(target: Postgres | Sqlite, statement_timeout: timedelta) -> Migration:
+    database = Database(target, statement_timeout=statement_timeout)
     database.open(create=True)
     try:
         if database.is_sqlite:
             await database.use_write_ahead_log()
-        async with database.transaction("migrate", patience=_PATIENCE) as connection:
-            if not database.is_sqlite:
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            return await connection.run_sync(_upgrade)
+        return await database.run("migrate", _lock_and_upgrade, patience=_PATIENCE)
     finally:
         await database.close()
+
+
+async def _check_encoding_and_read(connection: AsyncConnection) -> str:
+    if connection.dialect.name != "sqlite":
+        encoding = await connection.scalar(text("SHOW server_encoding"))
+        if encoding != "UTF8":
+            raise InternalError(f"The archive's database has the encoding {encoding}; it needs UTF8.")
+    return await connection.run_sync(_revision)
+
+
+async def _lock_and_upgrade(connection: AsyncConnection) -> Migration:
+    if connection.dialect.name != "sqlite":
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    return await connection.run_sync(_upgrade)
 
 
 def _revision(connection: Connection) -> str:

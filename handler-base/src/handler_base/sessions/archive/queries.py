@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from handler_base.sessions.archive.texts import clean, fold
 __all__ = [
     "read_conversations",
     "read_identifiers",
+    "read_known",
     "read_messages",
     "read_untitled",
     "read_usage",
@@ -43,7 +45,7 @@ async def read_conversations(connection: AsyncConnection, *, user_id: str, limit
 
 
 async def read_messages(
-    connection: AsyncConnection, user_id: str, session_id: str, *, limit: int
+    connection: AsyncConnection, *, user_id: str, session_id: str, limit: int
 ) -> list[ArchivedMessage]:
     """Return the last messages of one conversation, in order."""
     of_it = messages.c.user_id == clean(user_id), messages.c.session_id == clean(session_id)
@@ -52,8 +54,13 @@ async def read_messages(
     return [_message(row) for row in found.mappings()][::-1]
 
 
+async def read_known(connection: AsyncConnection, *, ids: Collection[str]) -> set[str]:
+    """Return which of some messages are there."""
+    return set((await connection.execute(select(messages.c.id).where(messages.c.id.in_(ids)))).scalars())
+
+
 async def search_messages(
-    connection: AsyncConnection, text: str, *, user_id: str, session_id: str, limit: int
+    connection: AsyncConnection, *, text: str, user_id: str, session_id: str, limit: int
 ) -> list[ArchivedMessage]:
     """Return the newest messages that hold a text, in whichever case."""
     query = select(*_MESSAGE).where(messages.c.folded.contains(fold(clean(text)), autoescape=True))
@@ -103,7 +110,7 @@ async def read_untitled(connection: AsyncConnection, *, limit: int) -> list[tupl
     return [(user, session, asked, said) for user, session, asked, said in await connection.execute(query)]
 
 
-async def read_identifiers(connection: AsyncConnection, user_id: str) -> tuple[set[str], set[str]]:
+async def read_identifiers(connection: AsyncConnection, *, user_id: str) -> tuple[set[str], set[str]]:
     """Return the ids of the requests and of the sessions of a user."""
     who = clean(user_id)
     requests = select(messages.c.request_id).distinct().where(messages.c.user_id == who, messages.c.request_id != "")

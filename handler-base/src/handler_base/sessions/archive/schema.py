@@ -84,7 +84,7 @@ conversations = Table(
     Column("user_id", String(LONGEST_ID), primary_key=True),
     Column("session_id", String(LONGEST_ID), primary_key=True),
     Column("kind", String(16), nullable=False),
-    Column("title", String(LONGEST_TITLE), nullable=False, server_default=""),
+    Column("title", String(LONGEST_TITLE), nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("last_activity", UtcDateTime, nullable=False),
     Index("ix_conversations_last_activity", "last_activity"),

@@ -41,7 +41,7 @@ def insert_or_update(connection: AsyncConnection, table: Any) -> Any:  # noqa: A
     return postgres_insert(table)
 
 
-async def insert_messages(connection: AsyncConnection, given: Iterable[ArchivedMessage]) -> set[str]:
+async def insert_messages(connection: AsyncConnection, *, given: Iterable[ArchivedMessage]) -> set[str]:
     """Store the messages that are not there yet, and bring their conversations up to date.
 
     Rows are written in one order by everybody: two writers with the same messages wait for each other, and do not
@@ -73,7 +73,7 @@ async def _move_back(connection: AsyncConnection, rows: Iterable[Row]) -> None:
         await connection.execute(update(messages).where(*later).values(position=bindparam("place")), places)
 
 
-async def update_title(connection: AsyncConnection, user_id: str, session_id: str, title: str) -> None:
+async def update_title(connection: AsyncConnection, *, user_id: str, session_id: str, title: str) -> None:
     """Name a conversation."""
     named = conversations.c.user_id == clean(user_id), conversations.c.session_id == clean(session_id)
     await connection.execute(update(conversations).where(*named).values(title=clean(title).strip()[:LONGEST_TITLE]))
@@ -130,6 +130,7 @@ def _conversations(rows: Iterable[Row]) -> list[Row]:
                 "user_id": key[0],
                 "session_id": key[1],
                 "kind": row["kind"],
+                "title": "",
                 "started_at": row["created_at"],
                 "last_activity": row["created_at"],
             },

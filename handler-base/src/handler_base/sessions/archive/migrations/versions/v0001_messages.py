@@ -37,7 +37,7 @@ def _make_conversations() -> None:
         sa.Column("user_id", sa.String(128), primary_key=True),
         sa.Column("session_id", sa.String(128), primary_key=True),
         sa.Column("kind", sa.String(16), nullable=False),
-        sa.Column("title", sa.String(200), nullable=False, server_default=""),
+        sa.Column("title", sa.String(200), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_activity", sa.DateTime(timezone=True), nullable=False),
     )
