@@ -240,6 +240,7 @@ async def test_killed_twenty_times_it_stores_each_message_once(
     async with row_counter(archive_url) as rows, Child.ready(nats.url, archive_url) as child:
         killer = Killer(connection, rows, flow, child)
         await asyncio.gather(killer.run(), flow.publish())
+        await wait_until(lambda: len(flow.told) == ALL, timeout=20)
         await wait_until(partial(_finished, connection), timeout=20, every=0.02)
         assert await child.end(signal.SIGTERM) == 0
         assert killer.kills == KILLS
