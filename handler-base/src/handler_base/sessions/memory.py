@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from handler_base.sessions.records import Turn
 from handler_base.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -28,13 +29,6 @@ _PAUSE: Final = 1.0
 """Seconds the store is left alone after it failed."""
 
 _CONNECTIONS: Final = 64
-
-
-class Turn(msgspec.Struct, gc=False):
-    """One question and its answer, as the user saw them."""
-
-    question: str
-    answer: str
 
 
 class ConversationMemory:

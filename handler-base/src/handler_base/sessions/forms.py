@@ -1,0 +1,97 @@
+"""How sessions are written in the store, and read back, also when something else wrote there."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from handler_base.sessions.records import Preferences, Session, Turn
+
+__all__ = [
+    "encode_turn",
+    "error_code",
+    "part",
+    "read_preferences",
+    "read_session",
+    "read_turns",
+    "whole",
+]
+
+_plain: Final = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
+
+encode_turn: Final = msgspec.msgpack.Encoder().encode
+_decode_turns: Final = msgspec.msgpack.Decoder(list[Turn]).decode
+_decode_preferences: Final = msgspec.json.Decoder(Preferences).decode
+_decode_metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def part(identifier: str) -> str:
+    """Return an id as a part of a key: no two ids give the same key, and none is a pattern."""
+    return identifier if _plain(identifier) else quote(identifier, safe="")
+
+
+def whole(text: bytes) -> str:
+    """Return the id that `part` made this of."""
+    return unquote(text.decode("ascii", "replace"))
+
+
+def read_turns(encoded: bytes) -> list[Turn] | None:
+    """Return the turns of a MessagePack array; None when they cannot be read."""
+    try:
+        return _decode_turns(encoded) if encoded else []
+    except msgspec.DecodeError:
+        return None
+
+
+def read_preferences(encoded: bytes | None) -> Preferences | None:
+    """Return preferences; None when they cannot be read."""
+    try:
+        return _decode_preferences(encoded) if encoded else _NO_PREFERENCES
+    except msgspec.DecodeError:
+        return None
+
+
+def read_session(user_id: str, session_id: str, reply: list[bytes]) -> Session | None:
+    """Return a session from the fields and values of its hash; None when it is none."""
+    fields = dict(zip(reply[::2], reply[1::2], strict=False))
+    if b"started" not in fields:
+        return None
+
+    def text(name: bytes) -> str:
+        return fields.get(name, b"").decode("utf-8", "replace")
+
+    def number(name: bytes) -> int:
+        value = fields.get(name, b"")
+        return int(value) if value.isdigit() else 0
+
+    return Session(
+        user_id,
+        session_id,
+        kind=text(b"kind"),
+        started=number(b"started"),
+        last_activity=number(b"last_activity"),
+        username=text(b"username"),
+        premium=fields.get(b"premium") == b"1",
+        title=text(b"title"),
+        turns=number(b"turns"),
+        metadata=_metadata(fields.get(b"metadata", b"")),
+    )
+
+
+def error_code(trouble: object) -> str:
+    """Return the first word of an error as a script tells it."""
+    text = trouble.decode("utf-8", "replace") if isinstance(trouble, bytes) else "unreadable"
+    return text.lstrip("-").partition(" ")[0][:32]
+
+
+_NO_PREFERENCES: Final = Preferences()
+
+
+def _metadata(encoded: bytes) -> dict[str, str]:
+    try:
+        return _decode_metadata(encoded) if encoded else {}
+    except msgspec.DecodeError:
+        return {}
