@@ -16,9 +16,16 @@ from handler_base.speech.sentence_ends import MORE, ends_sentence
 __all__ = ["ClauseSplitter", "split_sentences"]
 
 _ENDS: Final = ".!?\u2026\u3002\uff01\uff1f"
-_MARK: Final = re.compile(
-    r"[.!?\u2026\u3002\uff01\uff1f]+|[\n,;:\u2014\u2013\u3001\uff0c\uff1b\uff1a()\[\]\"\u201c\u201d\u201e\u00ab\u00bb\u300c\u300d\u300e\u300f-]"
+_GROUPING: Final = '()\\[\\]"\u201c\u201d\u201e\u00ab\u00bb\u300c\u300d\u300e\u300f'
+# A stop matters at the end of a word, a clause's mark before white space, a dash also behind it.
+_STOP_COUNTS: Final = r"(?:(?<!\.)|(?=[\s.!?\u2026\"'\u2019\u201d\u00bb)\]*_\u300d\u300f]|\Z))"
+_CLAUSE_COUNTS: Final = r"(?:(?<![,;:\u2013-])|(?=\s|\Z))(?:(?<![\u2013-])|(?<=\s.))"
+_MARK: Final = re.compile(f"[{_ENDS}\n{_GROUPING}]{_STOP_COUNTS}")
+_FIRST_MARK: Final = re.compile(
+    f"[{_ENDS}\n{_GROUPING},;:\u2014\u2013\u3001\uff0c\uff1b\uff1a-]{_STOP_COUNTS}{_CLAUSE_COUNTS}"
 )
+_CLAUSE_END: Final = re.compile(r"[,;:](?=\s)|[\u3001\uff0c\uff1b\uff1a\u2014]|(?<=\s)[\u2013-](?=\s)")
+_RUN: Final = re.compile(f"[{_ENDS}]+")
 _CLOSERS: Final = re.compile(r"[\"'\u2019\u201d\u00bb)\]\u300d\u300f*_]{0,8}")
 _JOINERS: Final = "\u200d\ufe0e\ufe0f"
 _ALL_WHITE: Final = re.compile(r"\s*")
@@ -27,6 +34,7 @@ _OPENING: Final = "([\u201c\u201e\u00ab\u300c\u300e"
 _CLOSING: Final = ")]\u201d\u00bb\u300d\u300f"
 _CLAUSE_ENDS: Final = ",;:"
 _FULL_CLAUSE_ENDS: Final = "\u3001\uff0c\uff1b\uff1a\u2014"
+_LONG_SHORTENED: Final = frozenset(("approx", "Approx"))
 _LONGEST_GROUP: Final = 160
 _WRAPPED: Final = 50
 
@@ -62,7 +70,6 @@ class ClauseSplitter:
         self._opened = 0  # where the outermost of them is
         self._quoted = False
         self._sentence = 0  # the last end of a sentence in the piece, of those that did not end it
-        self._clause = 0
 
     def feed(self, text: str) -> list[str]:
         """Take the next characters; return the pieces that they complete."""
@@ -95,7 +102,7 @@ class ClauseSplitter:
             self._line = line + 1 if line >= 0 else self._line_before
         self._line_before = self._line
         self._start = self._scanned = start
-        self._sentence = self._clause = self._open = 0
+        self._sentence = self._open = 0
         self._quoted = False
 
     def _forget(self) -> None:
@@ -109,7 +116,6 @@ class ClauseSplitter:
             self._line_before -= gone
             self._opened -= gone
             self._sentence -= gone
-            self._clause -= gone
 
     def _cut(self) -> int:
         """Return where the piece ends; 0 while that is not known."""
@@ -117,9 +123,10 @@ class ClauseSplitter:
         if self._scanned == self._start and text[self._start : self._start + 1].isspace():
             self._skip_white(text)
         limit = self._start + self._max
-        while found := _MARK.search(text, self._scanned, limit):
-            ends = found[0][0] in _ENDS
-            end = self._sentence_end(text, found, limit) if ends else self._inner_mark(text, found[0], found.start())
+        search = (_FIRST_MARK if self._first else _MARK).search
+        while found := search(text, self._scanned, limit):
+            mark = found[0]
+            end = (self._sentence_end if mark in _ENDS else self._inner_mark)(text, mark, found.start(), limit)
             if end:
                 return max(end, 0)
         self._scanned = min(len(text), limit)
@@ -136,18 +143,28 @@ class ClauseSplitter:
     def _grows(self, text: str, end: int) -> bool:
         return end >= len(text) and not self._final
 
-    def _sentence_end(self, text: str, found: re.Match[str], limit: int) -> int:
+    def _sentence_end(self, text: str, mark: str, index: int, limit: int) -> int:
         """Judge marks that may end a sentence; return the end of the piece, 0 to go on, `MORE` to wait."""
-        stop = found.end()
-        closers = _CLOSERS.match(text, stop)
-        end = closers.end() if closers else stop
-        if self._grows(text, end) and end - stop < 8:
-            return MORE
-        verdict = ends_sentence(text, self._start, found.start(), (stop, end), final=self._final)
+        end = stop = index + 1
+        if (
+            mark == "."
+            and text[stop : stop + 1] == " "
+            and index - self._start > 5
+            and _is_word(text[index - 5 : index])
+        ):
+            verdict = int(text[index - 6 : index] not in _LONG_SHORTENED)
+        else:
+            run = _RUN.match(text, index, limit)
+            stop = run.end() if run else stop
+            closers = _CLOSERS.match(text, stop)
+            end = closers.end() if closers else stop
+            if self._grows(text, end) and end - stop < 8:
+                return MORE
+            verdict = ends_sentence(text, self._start, index, (stop, end), final=self._final)
         if verdict == MORE:
             return MORE
-        for mark in text[stop:end]:
-            self._group(text, mark, end - 1)
+        for closer in text[stop:end]:
+            self._group(text, closer, end - 1)
         self._scanned = end
         if not verdict or end > limit:
             return 0
@@ -156,7 +173,7 @@ class ClauseSplitter:
         self._sentence = end
         return 0
 
-    def _inner_mark(self, text: str, mark: str, index: int) -> int:
+    def _inner_mark(self, text: str, mark: str, index: int, _limit: int) -> int:
         """Judge a mark that ends no sentence by itself; return the end of the piece, 0 to go on, `MORE` to wait."""
         if mark == "\n":
             return self._line_end(text, index)
@@ -173,10 +190,7 @@ class ClauseSplitter:
                 self._scanned = end
                 return 0
         self._scanned = end
-        if self._first and end - self._start >= self._first and not self._inside(end):
-            return end
-        self._clause = end
-        return 0
+        return end if end - self._start >= self._first and not self._inside(end) else 0
 
     def _line_end(self, text: str, index: int) -> int:
         """A line is a sentence, unless it is full and the next goes on in lower case."""
@@ -225,8 +239,11 @@ class ClauseSplitter:
         """Return the best place to cut a piece that is too long."""
         if self._sentence - self._start > self._max // 3:
             return self._sentence
-        if self._clause - self._start > self._max // 2:
-            return self._clause
+        clauses = [found.end() for found in _CLAUSE_END.finditer(text, self._start + self._max // 2, limit + 1)]
+        if clauses and clauses[-1] > limit:
+            clauses.pop()
+        if clauses:
+            return clauses[-1]
         blank = max(text.rfind(white, self._start, limit + 1) for white in " \n\t")
         if blank > self._start:
             return blank
@@ -234,6 +251,10 @@ class ClauseSplitter:
         while cut > max(self._start + 1, limit - 8) and (unicodedata.combining(text[cut]) or text[cut] in _JOINERS):
             cut -= 1
         return cut
+
+
+def _is_word(letters: str) -> bool:
+    return letters.isalpha() and letters.islower()
 
 
 def split_sentences(text: str, max_chars: int, min_chars: int = 1) -> list[str]:

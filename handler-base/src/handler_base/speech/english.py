@@ -105,7 +105,9 @@ class EnglishWords:
             at = spoken[1]
             found = _MARKED.search(text, at, whole)
         said.append(text[at:whole])
-        self._behind = (self._behind + text[max(0, whole - _CONTEXT) : whole])[-_CONTEXT:]
+        self._behind = (
+            text[whole - _CONTEXT : whole] if whole >= _CONTEXT else (self._behind + text[:whole])[-_CONTEXT:]
+        )
         self._held = text[whole:]
         return "".join(said)
 
