@@ -12,7 +12,7 @@ from typing import Final
 from deploy.local.eval.questions import Question, place
 from handler_base.clients import EmbeddingsClient, LLMClient, RawVector, RerankerClient
 from handler_base.deadline import Deadline
-from handler_base.rag import Hit, RetrievalOptions, Retriever, VectorStore, build_prompt
+from handler_base.rag import Hit, Retrieval, RetrievalOptions, Retriever, VectorStore, build_prompt
 
 __all__ = ["MODES", "AnswerScores", "Pipeline", "SearchRun", "measure_answers", "measure_search"]
 
@@ -54,11 +54,15 @@ class Pipeline:
     async def _embedded(self, question: str) -> RawVector:
         return await self.embeddings.embed_raw(question, deadline=_patience())
 
-    async def answer(self, question: str) -> str:
-        """Return the answer the service would give, with its own defaults for depth and reranking."""
+    async def retrieve(self, question: str, *, rerank: bool = True) -> Retrieval:
+        """Return what the service would find, with its own defaults for depth and reranking."""
         options = RetrievalOptions(timeout=_PATIENCE, rerank_timeout=_PATIENCE)
         retriever = Retriever(self.embeddings, self.store, self.reranker, options)
-        found = await retriever.retrieve(question, collection=self.collection, deadline=_patience())
+        return await retriever.retrieve(question, collection=self.collection, rerank=rerank, deadline=_patience())
+
+    async def answer(self, question: str) -> str:
+        """Return the answer the service would give."""
+        found = await self.retrieve(question)
         prompt = build_prompt(question, hits=found.hits, grounding=found.grounding)
         completion = await self.llm.complete(prompt.messages, deadline=_patience())
         return completion.text

@@ -10,7 +10,7 @@ from deploy.local.eval.measure import MODES, AnswerScores, SearchRun
 from deploy.local.eval.questions import KINDS, Question
 from handler_base.rag.eval import RetrievalScores, score_questions
 
-__all__ = ["Evaluation", "bar_is_met", "render"]
+__all__ = ["Evaluation", "bar_is_met", "render", "table"]
 
 _TOLERANCE: Final = 1e-9
 
@@ -86,7 +86,7 @@ def _overall(evaluation: Evaluation) -> list[str]:
         scores = evaluation.scores(mode)
         figures = (scores.ndcg_at_10, scores.recall_at_k[5], scores.mrr_at_10, scores.hit_rate_at_k[3])
         rows.append([mode, *(f"{figure:.3f}" for figure in figures), f"{evaluation.runs[mode].milliseconds:.0f}"])
-    return _table(rows)
+    return table(rows)
 
 
 def _by_kind(evaluation: Evaluation) -> list[str]:
@@ -94,7 +94,7 @@ def _by_kind(evaluation: Evaluation) -> list[str]:
     for kind in KINDS[:-1]:
         scores = [evaluation.scores(mode, kind) for mode in MODES]
         rows.append([kind, str(scores[0].questions), *(f"{score.ndcg_at_10:.3f}" for score in scores)])
-    return _table(rows)
+    return table(rows)
 
 
 def _answers(answers: AnswerScores) -> list[str]:
@@ -105,10 +105,11 @@ def _answers(answers: AnswerScores) -> list[str]:
     right, asked = sum(answers.right.values()), sum(answers.asked.values())
     rows.append(["all", str(right), str(asked), f"{right / asked:.2f}"])
     declined = f"Answerable questions that were declined rather than answered: {answers.declined}."
-    return [*_table(rows), "", declined, f"Not right: {', '.join(answers.wrong)}."]
+    return [*table(rows), "", declined, f"Not right: {', '.join(answers.wrong)}."]
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table; the first row is its head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows

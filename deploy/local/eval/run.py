@@ -1,4 +1,4 @@
-"""Measures retrieval and answers on the sample corpus: `python -m deploy.local.eval.run`.
+"""Measures retrieval, answers and follow-ups on the sample corpus: `python -m deploy.local.eval.run`.
 
 Where `MILVUS_HOST`, `EMBEDDINGS_URL`, `RERANKER_URL` or `VLLM_URL` is set, that server is used; otherwise a Milvus Lite
 and the local inference server are started for the run.
@@ -18,11 +18,14 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
+from deploy.local.eval.conversation_report import HEADING, follow_ups_hold, render_conversations
+from deploy.local.eval.conversations import Conversation, Outcome, load_conversations, measure_conversations
 from deploy.local.eval.measure import MODES, Pipeline, measure_answers, measure_search
 from deploy.local.eval.questions import Question, load_questions, relevant_chunks
 from deploy.local.eval.report import Evaluation, bar_is_met, render
@@ -33,6 +36,7 @@ from handler_base.config import RagSettings
 from handler_base.errors import FleetError
 from handler_base.rag import Chunk, Chunker, Ingestor, WritableVectorStore, chunks_of, load_file, writable_store
 from handler_base.rag.documents import digest
+from handler_base.sessions.follow_ups import QueryRewriter
 from handler_base.testing.milvus import milvus_lite
 
 _HERE: Final = Path(__file__).parent
@@ -84,10 +88,9 @@ async def _ingested(store: WritableVectorStore, settings: RagSettings, pool: Htt
     return collection
 
 
-async def evaluate(questions: list[Question]) -> Evaluation:
-    """Ingest the corpus and measure every way of searching, and the answers."""
-    paths, chunks = await asyncio.to_thread(_corpus)
-    relevance = {question.id: relevant_chunks(question, chunks) for question in questions}
+@asynccontextmanager
+async def _pipeline(chunks: list[Chunk]) -> AsyncIterator[Pipeline]:
+    """Ingest the corpus; yield what answers questions about it."""
     async with AsyncExitStack() as stack:
         settings = await _servers(stack)
         pool = HttpPool()
@@ -97,32 +100,61 @@ async def evaluate(questions: list[Question]) -> Evaluation:
         stack.push_async_callback(store.close)
         collection = await _ingested(store, settings, pool, chunks)
         clients = embeddings_client(settings, pool), reranker_client(settings, pool), llm_client(settings, pool)
-        pipeline = Pipeline(store, collection, *clients)
-        answerable = [question for question in questions if question.answerable]
-        runs = {mode: await measure_search(pipeline, answerable, mode) for mode in MODES}
-        answers = await measure_answers(pipeline, questions)
-    return Evaluation(questions, relevance, runs, answers, len(paths), len(chunks))
+        yield Pipeline(store, collection, *clients)
+
+
+async def evaluate(
+    questions: list[Question], conversations: list[Conversation]
+) -> tuple[Evaluation | None, list[Outcome]]:
+    """Ingest the corpus and measure every way of searching, the answers, and the follow-ups; what is empty is left."""
+    paths, chunks = await asyncio.to_thread(_corpus)
+    relevance = {question.id: relevant_chunks(question, chunks) for question in questions}
+    evaluation = None
+    async with _pipeline(chunks) as pipeline:
+        if questions:
+            answerable = [question for question in questions if question.answerable]
+            runs = {mode: await measure_search(pipeline, answerable, mode) for mode in MODES}
+            answers = await measure_answers(pipeline, questions)
+            evaluation = Evaluation(questions, relevance, runs, answers, len(paths), len(chunks))
+        rewriter = QueryRewriter(None, "context", timedelta(0))
+        outcomes = await measure_conversations(pipeline, conversations, chunks, rewriter)
+    return evaluation, outcomes
+
+
+def _updated(report: Path, evaluation: Evaluation | None, outcomes: list[Outcome]) -> str:
+    """Return the report with what was measured; a part that was not measured stays as it stands there."""
+    old = report.read_text(encoding="utf-8") if report.is_file() else ""
+    questions, heading, conversations = old.partition(HEADING)
+    first = render(evaluation) if evaluation is not None else questions
+    second = render_conversations(outcomes) if outcomes else heading + conversations
+    return "\n".join(part.strip() + "\n" for part in (first, second) if part.strip())
 
 
 def main() -> int:
     """Measure, print and write the report.
 
     Returns:
-        0; 1 when hybrid search is worse than one of its halves or a server failed.
+        0; 1 when a bar is not met or a server failed.
     """
     parser = argparse.ArgumentParser(prog="python -m deploy.local.eval.run", description=__doc__)
     parser.add_argument("--questions", type=Path, default=_HERE / "questions.jsonl", help="question set (JSON lines)")
+    parser.add_argument(
+        "--conversations", type=Path, default=_HERE / "conversations.jsonl", help="conversations (JSON lines)"
+    )
     parser.add_argument("--output", type=Path, default=_HERE / "results.md", help="report; default: %(default)s")
+    parser.add_argument("--only", choices=("questions", "conversations"), help="measure this part alone")
     options = parser.parse_args()
+    questions = [] if options.only == "conversations" else load_questions(options.questions)
+    conversations = [] if options.only == "questions" else load_conversations(options.conversations)
     try:
-        evaluation = asyncio.run(evaluate(load_questions(options.questions)))
+        evaluation, outcomes = asyncio.run(evaluate(questions, conversations))
     except (FleetError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    text = render(evaluation)
+    text = _updated(options.output, evaluation, outcomes)
     options.output.write_text(text, encoding="utf-8")
     print(text)
-    return 0 if bar_is_met(evaluation) else 1
+    return 0 if (evaluation is None or bar_is_met(evaluation)) and (not outcomes or follow_ups_hold(outcomes)) else 1
 
 
 if __name__ == "__main__":

@@ -20,8 +20,10 @@ __all__ = ["Question", "needs_context", "parse"]
 _LONGEST: Final = 300
 """A longer question brings its own context; the bound also bounds the cost."""
 
-_WORD: Final = re.compile(r"\w+(?:'\w+|-(?!(?:t-)?(?:ils?|elles?)\b)\w+)*|,")
-"""A word, or a comma. Hyphens join, but for French inversions; the time is linear in the length."""
+_WORD: Final = re.compile(r"\w+(?:'\w+|-(?!(?:t-)?(?:ils?|elles?)\b)\w+)*|[,;.!?](?=\s+\w)")
+"""A word, or a mark between two. Hyphens join, but for French inversions; the time is linear in the length."""
+_MARKS: Final = frozenset(",;.!?")
+_SENTENCE_ENDS: Final = frozenset(".!?")
 
 _DEMONSTRATIVES: Final = frozenset({"this", "that", "these", "those", "there"})
 _PERIODS: Final = words(
@@ -59,10 +61,10 @@ _CUES: Final = _DEMONSTRATIVES.union(
         for language in LANGUAGES
     ),
 )
-_BEGINNINGS: Final = frozenset().union(
+_BEGINNINGS: Final = SMALL_TALK.union(
     *(language.leads | language.prepositions | language.determiners for language in LANGUAGES)
 )
-_NO_SUBJECT: Final = frozenset({","}).union(*(language.stop | language.generic for language in LANGUAGES))
+_NO_SUBJECT: Final = _MARKS.union(*(language.stop | language.generic for language in LANGUAGES))
 
 
 @dataclass(slots=True)
@@ -70,8 +72,8 @@ class Question:
     """The words of a question, and what they do in it.
 
     Attributes:
-        words: As they were written; commas count as words.
-        lower: The same in lower case.
+        words: As they were written, without a greeting or thanks at the beginning; marks count as words.
+        lower: The same in lower case; every mark is a comma.
         language: The language they seem to be.
         names: Which of them look like names or identifiers.
     """
@@ -83,8 +85,9 @@ class Question:
 
     def says(self, index: int) -> bool:
         """Tell whether a word can be searched for, other than a property of something."""
-        word = self.lower[index]
-        language = self.language
+        if self.names[index]:
+            return True
+        word, language = self.lower[index], self.language
         return not (word == "," or word in language.stop or word in language.generic or word in language.compared)
 
     def subjects(self, start: int, end: int) -> list[int]:
@@ -101,18 +104,24 @@ class Question:
 def parse(text: str) -> Question:
     """Read a text closely."""
     written = _WORD.findall(text.replace("\u2019", "'"))
-    lower = [word.lower() for word in written]
+    lower = ["," if word in _MARKS else word.lower() for word in written]
+    begin = next((index for index, word in enumerate(lower) if word not in SMALL_TALK and word != ","), len(lower))
+    written, lower = written[begin:], lower[begin:]
     seen = set(lower)
     # Of equals the first is taken, which is English.
     language = max(LANGUAGES, key=lambda language: len(language.stop & seen))
     # German writes every noun with a capital, and some people every word: that tells no name from another word.
-    telling = language is not GERMAN and not text.isupper()
+    telling = language is not GERMAN and any(word[0].islower() for word in written[1:])
     names = [
-        (telling and index > 0 and word[0].isupper() and lower[index] not in language.stop)
+        (telling and word[0].isupper() and not _must_be_capital(written, index))
         or (not word.isalpha() and any(map(str.isdigit, word)))
         for index, word in enumerate(written)
     ]
     return Question(written, lower, language, names)
+
+
+def _must_be_capital(words: Sequence[str], index: int) -> bool:
+    return not index or words[index - 1] in _SENTENCE_ENDS or words[index] == "I" or words[index].startswith("I'")
 
 
 def needs_context(question: str, history: Sequence[HistoryTurn]) -> bool:
@@ -128,7 +137,7 @@ def needs_context(question: str, history: Sequence[HistoryTurn]) -> bool:
         question = question.strip()
         if len(question) > _LONGEST:
             return False
-    said = _WORD.findall(question.lower())
+    said = _WORD.findall(question.lower().replace("\u2019", "'"))
     if not said or (len(said) < 6 and SMALL_TALK.issuperset(said)):
         return False
     if len(said) > 1 and said[0] not in _BEGINNINGS and _CUES.isdisjoint(said) and not _NO_SUBJECT.issuperset(said):
@@ -137,6 +146,8 @@ def needs_context(question: str, history: Sequence[HistoryTurn]) -> bool:
 
 
 def _leans(question: Question, *, asks: bool) -> bool:
+    if not question.words:
+        return False
     subjects = question.subjects(0, len(question.words))
     if not subjects:
         return _is_empty(question)
@@ -208,7 +219,7 @@ def _compares(question: Question, subjects: Sequence[int]) -> bool:
 def _points_back(question: Question, index: int) -> bool:
     """Judge one word: whether it stands for something that the question itself does not name before it."""
     word, language = question.lower[index], question.language
-    if word in language.possessives or (word == "her" and index + 1 < len(question.lower) and question.says(index + 1)):
+    if word in language.possessives or (word == "her" and _has_noun_after(question, index)):
         return not _owner_before(question, index)
     if language is ENGLISH and word in _DEMONSTRATIVES:
         points = _demonstrates(question, index)
@@ -219,11 +230,18 @@ def _points_back(question: Question, index: int) -> bool:
     return points and not _antecedent_before(question, index)
 
 
+def _has_noun_after(question: Question, index: int) -> bool:
+    """Tell "her boat" and "her own" from "who helps her"."""
+    after = "".join(question.lower[index + 1 : index + 2])
+    return after == "own" or (bool(after) and after not in question.language.stop)
+
+
 def _owner_before(question: Question, index: int) -> bool:
     """Tell whether what a possessive belongs to stands before it: "do visitors pay for their berths"."""
     subjects = question.subjects(0, index)
     indefinite = any(question.lower[at - 1] in question.language.indefinite for at in subjects if at)
-    return indefinite or len(subjects) > 1 or any(question.names[at] for at in subjects)
+    plural = question.lower[index] == "their" and any(question.lower[at].endswith("s") for at in subjects)
+    return indefinite or plural or len(subjects) > 1 or any(question.names[at] for at in subjects)
 
 
 def _antecedent_before(question: Question, index: int) -> bool:

@@ -88,8 +88,8 @@ def _context(question: Question, chain: Sequence[HistoryTurn]) -> Iterator[str]:
         yield from _subjects(asked[0])
     if question.fragment and asked:
         yield from _contents(asked[-1])
-    for earlier in reversed(asked[1:]):
-        yield from _subjects(earlier)
+    elif len(asked) > 1:
+        yield from _subjects(asked[-1])
     if chain:
         yield from _names(chain[-1].answer)
 
@@ -115,7 +115,7 @@ def _names(answer: str) -> Iterator[str]:
             run.append(word)
             continue
         # A capital alone may be that of a sentence, or of a German noun.
-        alone = len(run) == 1 and (index == 1 or text.language is GERMAN)
+        alone = len(run) == 1 and (text.language is GERMAN or not text.names[index - 1])
         if run and not alone:
             yield from run
             found += 1
