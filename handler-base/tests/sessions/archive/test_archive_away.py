@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handler_base.errors import UpstreamUnavailableError
@@ -149,6 +150,18 @@ async def test_connections_that_are_ended_under_load(
     await storing
     await killer.close()
     assert await on_server.messages("ada", "s1") == given
+
+
+async def test_a_statement_that_does_not_end(archive_url: str) -> None:
+    database = Database(parse_address(archive_url), statement_timeout=timedelta(seconds=0.1))
+    database.open()
+    endless = text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i % 9 + 1 FROM n) SELECT count(*) FROM n")
+    started = time.monotonic()
+    with pytest.raises(UpstreamUnavailableError):
+        await database.run("read", lambda connection: connection.execute(endless))
+    assert time.monotonic() - started < 5
+    assert await database.run("read", lambda connection: connection.scalar(text("SELECT 1"))) == 1
+    await database.close()
 
 
 async def test_a_call_that_is_cancelled_leaves_nothing_behind(archive: Archive, message: MakeMessage) -> None:
