@@ -12,7 +12,6 @@ from handler_base.sessions.records import Preferences, Session, Turn
 
 __all__ = [
     "encode_turn",
-    "error_code",
     "part",
     "read_preferences",
     "read_session",
@@ -79,12 +78,6 @@ def read_session(user_id: str, session_id: str, reply: list[bytes]) -> Session |
         turns=number(b"turns"),
         metadata=_metadata(fields.get(b"metadata", b"")),
     )
-
-
-def error_code(trouble: object) -> str:
-    """Return the first word of an error as a script tells it."""
-    text = trouble.decode("utf-8", "replace") if isinstance(trouble, bytes) else "unreadable"
-    return text.lstrip("-").partition(" ")[0][:32]
 
 
 _NO_PREFERENCES: Final = Preferences()

@@ -13,9 +13,6 @@ __all__ = ["Outage"]
 
 log = logging.getLogger(__name__)
 
-_UNUSABLE: Final = frozenset({"LOADING", "NOAUTH", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY"})
-"""Refusals that are not about the command: the next would get the same, or this is no longer the right server."""
-
 _QUIET: Final = 60.0
 """Seconds without a refusal after which the same one is told again."""
 
@@ -33,23 +30,19 @@ class Outage:
         self.away = False
 
     def failed(self, operation: str, error: LinkError) -> None:
-        """Count a call that brought nothing."""
-        if isinstance(error, RefusedError):
-            self.refused(operation, error.code)
-        else:
-            self._gone(operation, str(error))
-
-    def refused(self, operation: str, reason: str) -> None:
-        """Count a call that the store refused, or a part of it; reads may go on."""
-        if reason in _UNUSABLE:
-            self._link.give_up()
-            self._gone(operation, reason)
-            return
+        """Count a call that brought nothing, or not all that it should."""
         metrics.SWALLOWED_ERRORS.of(f"sessions.{operation}").inc()
-        now = time.monotonic()
-        if now - self._told.get(reason, -_QUIET) >= _QUIET:
-            log.warning("the session store refuses", extra={"operation": operation, "reason": reason})
-        self._told[reason] = now
+        reason = str(error)
+        if isinstance(error, RefusedError) and error.unusable:
+            self._link.give_up()
+        elif isinstance(error, RefusedError) or reason == "busy":
+            self._tell_seldom(operation, reason)
+            return
+        if not self.away:
+            self.away = True
+            log.warning(
+                "the session store is away, going on without it", extra={"operation": operation, "reason": reason}
+            )
 
     def over(self) -> None:
         """Note that the store answered."""
@@ -57,14 +50,8 @@ class Outage:
             self.away = False
             log.info("the session store is back")
 
-    def _gone(self, operation: str, reason: str) -> None:
-        metrics.SWALLOWED_ERRORS.of(f"sessions.{operation}").inc()
-        if not self.away:
-            self.away = True
-            log.warning(
-                "the session store is away, going on without it", extra={"operation": operation, "reason": reason}
-            )
-
-    def unreachable(self) -> None:
-        """Note that the first attempt to connect did not succeed."""
-        self._gone("open", "unreachable")
+    def _tell_seldom(self, operation: str, reason: str) -> None:
+        now = time.monotonic()
+        if now - self._told.get(reason, -_QUIET) >= _QUIET:
+            log.warning("the session store refuses", extra={"operation": operation, "reason": reason})
+        self._told[reason] = now

@@ -19,7 +19,6 @@ from handler_base.errors import UpstreamUnavailableError
 from handler_base.sessions import scripts
 from handler_base.sessions.forms import (
     encode_turn,
-    error_code,
     part,
     read_preferences,
     read_session,
@@ -30,7 +29,7 @@ from handler_base.sessions.outage import Outage
 from handler_base.sessions.quota import QuotaLimits
 from handler_base.sessions.records import Opening, Preferences, Session, Turn
 from handler_base.sessions.scripts import Script
-from handler_base.sessions.valkey import LinkError, RefusedError, ValkeyLink
+from handler_base.sessions.valkey import LinkError, RefusedError, ValkeyLink, error_code
 
 __all__ = ["SessionStore"]
 
@@ -92,9 +91,10 @@ class SessionStore:
     async def open(self) -> None:
         """Connect; the store need not be there yet."""
         if self._link is not None and self._outage is not None:
-            await self._link.open()
-            if not self._link.connected:
-                self._outage.unreachable()
+            try:
+                await self._link.open()
+            except LinkError as error:
+                self._outage.failed("open", error)
 
     async def close(self) -> None:
         """Wait for what was sent to be stored, as long as a call may take, and close the connection."""
@@ -136,7 +136,7 @@ class SessionStore:
             return Opening(session_id, retry_after=timedelta(milliseconds=reply[1]), stored=True)
         turns, preferences = read_turns(reply[6]), read_preferences(reply[3])
         if turns is None or preferences is None:
-            self._refused("begin", b"unreadable")
+            self._refused("begin", None)
         return Opening(
             session_id,
             reply[4] == 1,
@@ -168,7 +168,7 @@ class SessionStore:
             try:
                 kept, request = encode_turn(turn), part(turn.request_id)
             except UnicodeEncodeError:
-                self._refused("finish", b"unreadable")
+                self._refused("finish", None)
         names = (part(user_id), part(session_id), self._ttl, self._kept)
         self._post(scripts.FINISH, (*names, kept, request, *self._charged[premium], str(tokens)))
 
@@ -240,7 +240,7 @@ class SessionStore:
             return "", 0, []
         turns = read_turns(reply[2])
         if reply[3] or turns is None:
-            self._refused("unsummarised", reply[3] or b"unreadable")
+            self._refused("unsummarised", reply[3] or None)
         return reply[0].decode("utf-8", "replace"), reply[1] - len(turns or []), turns or []
 
     async def save_summary(self, user_id: str, session_id: str, summary: str, covers: int) -> bool:
@@ -301,7 +301,7 @@ class SessionStore:
             outage.failed(operation, error)
             return None
         except UnicodeEncodeError:
-            outage.refused(operation, "unreadable")
+            outage.failed(operation, RefusedError("unreadable"))
             return None
         if outage.away:
             outage.over()
@@ -340,9 +340,10 @@ class SessionStore:
         link.post(settled, "EVALSHA", script.sha, "0", *arguments)
 
     def _refused(self, operation: str, trouble: object) -> None:
-        """Count what a script could not do, or what could not be read."""
+        """Count what a script could not do; None: what could not be read or written."""
         if self._outage is not None:
-            self._outage.refused(operation, error_code(trouble))
+            code = error_code(trouble.decode("utf-8", "replace")) if isinstance(trouble, bytes) else "unreadable"
+            self._outage.failed(operation, RefusedError(code))
 
 
 def _preferences(user_id: str) -> str:

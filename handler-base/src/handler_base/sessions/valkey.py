@@ -15,9 +15,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 from handler_base.sessions.address import StoreAddress
-from handler_base.sessions.wire import Argument, LinkDownError, LinkError, RefusedError, Settled, Wire
+from handler_base.sessions.wire import Argument, LinkDownError, LinkError, RefusedError, Settled, Wire, error_code
 
-__all__ = ["Argument", "LinkDownError", "LinkError", "RefusedError", "Settled", "ValkeyLink"]
+__all__ = ["Argument", "LinkDownError", "LinkError", "RefusedError", "Settled", "ValkeyLink", "error_code"]
 
 _PAUSE: Final = 1.0
 """Seconds the store is left alone after it failed."""
@@ -63,10 +63,19 @@ class ValkeyLink:
         return self._wire is not None
 
     async def open(self) -> None:
-        """Connect ahead of the first command; the store need not be there yet."""
+        """Connect ahead of the first command.
+
+        Raises:
+            LinkDownError: It could not be done now; the first command tries again.
+        """
         self._closed = False
-        if self._wire is None and self.available:
-            await asyncio.wait({self._connect()}, timeout=self._timeout)
+        if self._wire is not None:
+            return
+        connecting = self._connect()
+        await asyncio.wait({connecting}, timeout=self._timeout)
+        if not connecting.done():
+            raise LinkDownError("slow")
+        connecting.result()
 
     def call(self, *command: Argument) -> Awaitable[Any]:
         """Send a command; what is returned brings its reply.
@@ -81,7 +90,7 @@ class ValkeyLink:
         return self._call_connecting(command)
 
     def post(self, settled: Settled, *command: Argument) -> None:
-        """Hand a command to the socket and return at once.
+        """Send a command with all others of this turn of the event loop, and return at once.
 
         Args:
             settled: Told what became of it; before this returns, when nothing can be sent.
@@ -104,7 +113,6 @@ class ValkeyLink:
 
     async def close(self) -> None:
         """Wait for the replies that are due, then close."""
-        self._closed = True
         try:
             async with asyncio.timeout(self._timeout):
                 if self._queued:
@@ -113,6 +121,7 @@ class ValkeyLink:
                     await self._wire.drain()
         except TimeoutError:
             pass  # What was not answered by now is settled as lost below.
+        self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait({self._connecting})
@@ -172,7 +181,9 @@ class ValkeyLink:
                     for command in self._address.greeting():
                         await wire.send(command)
                     for outcome in await asyncio.gather(*map(wire.send, self._prepare), return_exceptions=True):
-                        if isinstance(outcome, LinkDownError):
+                        if isinstance(outcome, LinkDownError) or (
+                            isinstance(outcome, RefusedError) and outcome.unusable
+                        ):
                             raise outcome
                 except BaseException:
                     wire.abort()

@@ -7,13 +7,14 @@ as soon as that is no longer certain.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, cast
 
 import hiredis
 
-__all__ = ["Argument", "LinkDownError", "LinkError", "RefusedError", "Settled", "Wire"]
+__all__ = ["Argument", "LinkDownError", "LinkError", "RefusedError", "Settled", "Wire", "error_code"]
 
 Argument = str | bytes | int | float
 
@@ -27,6 +28,10 @@ _MOST_BYTES: Final = 16 << 20
 """Bytes that may wait for the socket to take them."""
 
 _LONGEST_REPLY: Final = 64 << 20
+
+_UNUSABLE: Final = frozenset({"LOADING", "NOAUTH", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY"})
+_CODES: Final = _UNUSABLE | {"MISCONF", "NOPERM", "NOREPLICAS", "NOSCRIPT", "OOM", "WRONGPASS", "WRONGTYPE"}
+_WORDS: Final = re.compile("[A-Z]+").findall
 
 _READ_SIZE: Final = 64 << 10
 """Bytes that are read at once. The parser moves what it has left after every reply, so more is not quicker."""
@@ -50,12 +55,23 @@ class RefusedError(LinkError):
     """The store answered with an error.
 
     Attributes:
-        code: Its first word, such as `OOM` or `WRONGTYPE`; the rest may quote keys and is not kept.
+        code: Which one, such as `OOM`; never the store's own words, which may quote what was sent.
     """
 
     def __init__(self, code: str) -> None:
         self.code = code
         super().__init__(code)
+
+    @property
+    def unusable(self) -> bool:
+        """Whether any other command would be refused too, or this is no longer the server to ask."""
+        return self.code in _UNUSABLE
+
+
+def error_code(text: str) -> str:
+    """Return which error the store's words tell of; a script's error holds that of the command it ran."""
+    found = [word for word in _WORDS(text) if word in _CODES]
+    return found[0] if found else "ERR"
 
 
 class Wire(asyncio.BufferedProtocol):
@@ -88,12 +104,13 @@ class Wire(asyncio.BufferedProtocol):
         """
         future: asyncio.Future[Any] = self._loop.create_future()
         self._push(command, future)
-        if len(self._out) == 1:
-            self._loop.call_soon(self.flush)
         return future
 
     def post(self, command: tuple[Argument, ...], settled: Settled) -> None:
-        """Hand a command to the socket now, with what was sent before it.
+        """Send a command with all others of this turn of the event loop; nobody waits for the reply.
+
+        What the caller sends after it by other connections, and whose writing takes a turn of the loop as well,
+        leaves after it.
 
         Args:
             command: What is sent.
@@ -103,7 +120,6 @@ class Wire(asyncio.BufferedProtocol):
             LinkDownError: As `send`.
         """
         self._push(command, settled)
-        self.flush()
 
     def _push(self, command: tuple[Argument, ...], target: asyncio.Future[Any] | Settled) -> None:
         if self._transport is None:
@@ -112,6 +128,8 @@ class Wire(asyncio.BufferedProtocol):
             raise LinkDownError("busy")
         self._out.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # the stub's Tuple means one item
         self._waiting.append((target, self._loop.time() + self._timeout))
+        if len(self._out) == 1:
+            self._loop.call_soon(self.flush)
         if self._timer is None:
             self._timer = self._loop.call_later(self._timeout, self._look)
 
@@ -224,4 +242,4 @@ def _settle(target: asyncio.Future[Any] | Settled, reply: object) -> None:
 
 
 def _refused(text: str) -> RefusedError:
-    return RefusedError(text.split(" ", 1)[0][:32])
+    return RefusedError(error_code(text))
