@@ -36,7 +36,6 @@ async def test_a_follow_up_sees_the_turn_before(remembering: ChatCaller, llm: Fa
     llm.script.tokens = ("Twice", " a day.")
     first = (await remembering.ask(said("how often does the ferry go"))).answer
     assert first.session_id == "s1"
-    assert "remember" in first.timings_ms
     second = (await remembering.ask(said("and on sundays"))).answer
     assert prompt_of(llm) == [
         ("user", "how often does the ferry go"),
@@ -91,7 +90,7 @@ async def test_without_redis_it_answers_without_memory(
     heard = await caller.ask(said("after"))
     assert (heard.error_code, heard.answer.success) == ("", True)
     assert prompt_of(llm) == [("user", "after")]
-    assert not service.handler.dependencies()["memory"]
+    assert not service.handler.dependencies()["sessions"]
     await redis.start()
 
     async def remembers() -> bool:

@@ -60,14 +60,16 @@ def test_neither_grpc_nor_pandas_is_loaded() -> None:
 
 
 async def test_sigterm_ends_it_in_peace(nats: NatsServer) -> None:
-    async with ServiceProcess("chat_handler", {"NATS_URL": nats.url, "REDIS_URL": ""}) as service:
+    async with ServiceProcess(
+        "chat_handler", {"NATS_URL": nats.url, "REDIS_URL": "none", "ARCHIVE_MODE": "off"}
+    ) as service:
         assert await service.is_alive()
         assert await service.terminate() == 0
         assert "Traceback" not in service.log
 
 
 async def test_it_waits_for_nats_and_ends_in_peace_meanwhile() -> None:
-    environment = {"NATS_URL": f"nats://127.0.0.1:{free_port()}", "REDIS_URL": ""}
+    environment = {"NATS_URL": f"nats://127.0.0.1:{free_port()}", "REDIS_URL": "none", "ARCHIVE_MODE": "off"}
     service = ServiceProcess("chat_handler", environment)
     await service.start(wait=False)
     try:

@@ -27,7 +27,7 @@ async def test_a_user_is_greeted(chat: ChatCaller) -> None:
     assert "premium" in said.greeting
 
 
-async def test_a_login_is_noted(start: StartChat, caller: ChatCaller, redis: RedisServer) -> None:
+async def test_a_login_opens_a_session(start: StartChat, caller: ChatCaller, redis: RedisServer) -> None:
     from redis.asyncio import Redis
 
     await start(redis_url=redis.url)
@@ -35,13 +35,13 @@ async def test_a_login_is_noted(start: StartChat, caller: ChatCaller, redis: Red
     async with Redis.from_url(redis.url, decode_responses=True) as client:
 
         async def noted() -> bool:
-            return bool(await client.exists("fleet:session:ann"))
+            return bool(await client.exists("fleet:session:ann:login-1"))
 
         await wait_until(noted)
-        session = await client.hgetall("fleet:session:ann")
+        session = await client.hgetall("fleet:session:ann:login-1")
         assert session["premium"] == "1"
         assert session["username"] == "ann.a"
-        assert 0 < await client.ttl("fleet:session:ann") <= 7 * 24 * 3600
+        assert 0 < await client.ttl("fleet:session:ann:login-1") <= 7 * 24 * 3600
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Final
 
 from chat_handler.settings import ChatSettings
 from handler_base.clients import HttpPool, embeddings_client, llm_client, reranker_client, tts_client
 from handler_base.rag import PromptBudgets, RetrievalOptions, Retriever, vector_store
-from handler_base.sessions import ConversationMemory
+from handler_base.sessions import QuotaLimits, SessionStore
+from handler_base.sessions.follow_ups import QueryRewriter
+from handler_base.sessions.history import Summariser
 
 __all__ = ["Backends"]
+
+_SUMMARY_TIMEOUT: Final = timedelta(seconds=30)
 
 
 class Backends:
@@ -31,22 +36,30 @@ class Backends:
             self._embeddings, self._store, self._reranker, RetrievalOptions.from_settings(settings)
         )
         self.budgets = PromptBudgets.from_settings(settings, history=settings.history_token_budget)
-        self.memory = ConversationMemory(
+        self.rewriter = QueryRewriter(self.llm, settings.follow_ups, timedelta(seconds=settings.follow_up_timeout))
+        self.summariser = Summariser(self.llm, settings.history_token_budget // 2, _SUMMARY_TIMEOUT)
+        self.sessions = SessionStore(
             settings.redis_url,
             ttl=timedelta(seconds=settings.session_ttl),
             most_turns=settings.history_turns,
             timeout=timedelta(seconds=settings.memory_timeout),
+            limits=QuotaLimits(
+                settings.quota_requests_per_minute,
+                settings.quota_tokens_per_day,
+                settings.quota_premium_requests_per_minute,
+                settings.quota_premium_tokens_per_day,
+            ),
         )
 
     async def open(self) -> None:
         """Open what needs opening; nothing is called yet that could be away."""
         await self._pool.open()
         await self._store.open()
-        await self.memory.open()
+        await self.sessions.open()
 
     async def close(self) -> None:
         """Close in reverse order."""
-        await self.memory.close()
+        await self.sessions.close()
         await self._store.close()
         await self._pool.close()
 
@@ -57,5 +70,5 @@ class Backends:
             "embeddings": self._embeddings.available,
             "reranker": self._reranker.available,
             "vector_store": self._store.available,
-            "memory": not self.memory.enabled or self.memory.available,
+            "sessions": not self.sessions.enabled or self.sessions.available,
         }

@@ -12,18 +12,29 @@ from datetime import timedelta
 from typing import ClassVar
 
 from chat_handler.answers import failed_answer, greeting, source_names, source_of, validate
+from chat_handler.archiving import Archiving
 from chat_handler.backends import Backends
+from chat_handler.exchange import Exchange
 from chat_handler.settings import ChatSettings
 from chat_handler.speech import speakable
 from chat_handler.streaming import ChatStream
-from handler_base.clients import Completion
-from handler_base.errors import FleetError
-from handler_base.handler import Context, Handler, endpoint
-from handler_base.messages import ChatRequest, ChatResponse, GreetingRequest, GreetingResponse, LoginEvent, Message
+from chat_handler.summaries import Summaries
+from handler_base.errors import FleetError, QuotaExceededError
+from handler_base.handler import Context, Handler, Worker, endpoint
+from handler_base.messages import (
+    ChatRequest,
+    ChatResponse,
+    GreetingRequest,
+    GreetingResponse,
+    LoginEvent,
+    Message,
+    unix_now,
+)
 from handler_base.messages import Usage as UsageMessage
 from handler_base.messages.streams import AI_CHAT_STREAM, StreamSpec
 from handler_base.messages.subjects import (
     CHAT_CANCEL,
+    CHAT_EVENT,
     CHAT_GREETING_REQUEST,
     CHAT_GREETING_RESPONSE,
     CHAT_LOGIN,
@@ -31,9 +42,11 @@ from handler_base.messages.subjects import (
     CHAT_RESPONSE,
     CHAT_RESPONSE_STREAM,
     CHAT_USER_MESSAGE,
+    Subject,
 )
+from handler_base.nats_client import NatsConnection
 from handler_base.rag import CitationFilter, Prompt, Retrieval, build_prompt
-from handler_base.sessions import Turn
+from handler_base.sessions import Opening
 
 __all__ = ["ChatHandler"]
 
@@ -41,15 +54,18 @@ log = logging.getLogger(__name__)
 
 
 class ChatHandler(Handler[ChatSettings]):
-    """Question → memory and retrieval side by side → prompt → model → answer, streamed and spoken on request."""
+    """Question → conversation → retrieval → prompt → model → answer, streamed and spoken on request."""
 
     name: ClassVar[str] = "chat-handler"
     description: ClassVar[str] = "Answers text questions from documents, streamed, with sources."
     streams: ClassVar[tuple[StreamSpec, ...]] = (AI_CHAT_STREAM,)
+    events: ClassVar[Subject | None] = CHAT_EVENT
 
     def __init__(self, settings: ChatSettings) -> None:
         super().__init__(settings)
         self._backends = Backends(settings)
+        self._summaries = Summaries(self._backends, settings)
+        self._archiving: Archiving | None = None
 
     async def open(self) -> None:
         """Open the clients of the model servers, the documents and the memory."""
@@ -57,11 +73,22 @@ class ChatHandler(Handler[ChatSettings]):
 
     async def close(self) -> None:
         """Close what `open` opened."""
+        await self._summaries.close()
         await self._backends.close()
+
+    def workers(self, connection: NatsConnection) -> Sequence[Worker]:
+        """Return the archiving, unless another Deployment does it."""
+        if self.settings.archive_mode != "inside" or not self.settings.events:
+            return ()
+        self._archiving = Archiving(connection, self.settings, self._backends)
+        return (self._archiving,)
 
     def dependencies(self) -> Mapping[str, bool]:
         """Return which backends work."""
-        return self._backends.working()
+        working = dict(self._backends.working())
+        if self._archiving is not None:
+            working["archive"] = self._archiving.healthy
+        return working
 
     @endpoint(
         core=(CHAT_REQUEST,),
@@ -73,17 +100,17 @@ class ChatHandler(Handler[ChatSettings]):
     )
     async def answer(self, request: ChatRequest, context: Context) -> Message:
         """Answer a question."""
-        started = time.perf_counter()
         validate(request, most_top_k=self.settings.most_top_k)
-        history, retrieval = await self._gather(request, context)
-        prompt = self._prompt(request, history, retrieval)
-        completion = await self._complete(request, context, prompt)
-        text = completion.text
-        await self._remember(request, context, text)
-        response = _response(request, context, text, prompt, completion)
-        await self._speak(request, context, response)
+        exchange = await self._open(request, context)
+        retrieval = await self._retrieve(exchange, context)
+        prompt = self._prompt(exchange, retrieval)
+        await self._complete(exchange, context, prompt)
+        self._remember(exchange)
+        exchange.answered(context, sources=len(prompt.used_hits))
+        response = _response(exchange, prompt)
+        await self._speak(exchange, context, response)
         response.timings_ms = context.stages.timings_ms
-        response.latency_ms = (time.perf_counter() - started) * 1000
+        response.latency_ms = exchange.latency_ms
         return response
 
     @endpoint(durable=(CHAT_GREETING_REQUEST,), respond_on=CHAT_GREETING_RESPONSE, bounded=False)
@@ -92,95 +119,132 @@ class ChatHandler(Handler[ChatSettings]):
         return greeting(request)
 
     @endpoint(durable=(CHAT_LOGIN,), bounded=False)
-    async def login(self, event: LoginEvent, _context: Context) -> None:
-        """Take note of a login."""
-        await self._backends.memory.open_session(event.user_id, username=event.username, premium=event.premium)
+    async def login(self, event: LoginEvent, context: Context) -> None:
+        """Open the session of a login."""
+        session_id = context.session_id = f"login-{event.timestamp or unix_now()}"
+        context.record("user_login", session_id, username=event.username, premium=event.premium)
+        created = await self._backends.sessions.open_session(
+            event.user_id, session_id, username=event.username, premium=event.premium, kind="chat"
+        )
+        if created:
+            context.record("session_created", session_id, type="chat", username=event.username, premium=event.premium)
 
-    async def _gather(self, request: ChatRequest, context: Context) -> tuple[Sequence[Turn], Retrieval]:
-        """Load the conversation and find passages, at the same time where both are wanted."""
-        if not request.session_id or not self._backends.memory.enabled:
-            return (), await self._retrieve(request, context)
-        if not request.enable_rag:
-            return await self._recall(request, context), Retrieval()
-        return await asyncio.gather(self._recall(request, context), self._retrieve(request, context))
+    async def _open(self, request: ChatRequest, context: Context) -> Exchange:
+        """Find the conversation, or begin it.
 
-    async def _recall(self, request: ChatRequest, context: Context) -> Sequence[Turn]:
-        with context.stages.measure("memory"):
-            return await self._backends.memory.load(request.user_id, request.session_id)
+        Raises:
+            QuotaExceededError: The user has used up what is granted.
+        """
+        opening = Opening()
+        if self._backends.sessions.enabled:
+            with context.stages.measure("memory"):
+                opening = await self._backends.sessions.begin(
+                    request.user_id,
+                    request.session_id,
+                    premium=request.premium,
+                    username=request.username,
+                    metadata=request.metadata,
+                )
+        if opening.retry_after is not None:
+            raise QuotaExceededError(retry_after=opening.retry_after)
+        exchange = Exchange(request, opening, self.settings)
+        exchange.received(context, created=opening.created)
+        return exchange
 
-    async def _retrieve(self, request: ChatRequest, context: Context) -> Retrieval:
-        if not request.enable_rag:
+    async def _retrieve(self, exchange: Exchange, context: Context) -> Retrieval:
+        if not exchange.wants_rag:
             return Retrieval()
-        return await self._backends.retriever.retrieve(
-            request.question,
-            collection=request.collection or self.settings.collection_name,
+        request = exchange.request
+        collection = request.collection or self.settings.collection_name
+        query = request.question
+        if exchange.turns:
+            query = await self._backends.rewriter.rewrite(query, exchange.turns, deadline=context.deadline)
+        retrieval = await self._backends.retriever.retrieve(
+            query,
+            collection=collection,
             top_k=request.top_k,
             rerank=request.enable_reranker,
             rerank_top_k=request.rerank_top_k,
             deadline=context.deadline,
             stages=context.stages,
         )
+        exchange.searched(context, retrieval, collection=collection, follow_up=query != request.question)
+        return retrieval
 
-    def _prompt(self, request: ChatRequest, history: Sequence[Turn], retrieval: Retrieval) -> Prompt:
+    def _prompt(self, exchange: Exchange, retrieval: Retrieval) -> Prompt:
+        request = exchange.request
         instructions = "\n".join(part for part in (self.settings.system_prompt, request.system_prompt) if part)
         return build_prompt(
             request.question,
             hits=retrieval.hits,
             grounding=retrieval.grounding,
-            history=history,
+            history=exchange.turns,
+            summary=exchange.summary,
             system_prompt=instructions,
-            language=request.language,
+            language=exchange.language,
             budgets=self._backends.budgets,
         )
 
-    async def _complete(self, request: ChatRequest, context: Context, prompt: Prompt) -> Completion:
+    async def _complete(self, exchange: Exchange, context: Context, prompt: Prompt) -> None:
         """Let the model answer; its text names only sources that exist, in the stream as in the whole."""
-        model = (self.settings.premium_model if request.premium else "") or self.settings.llm_model
         sources = CitationFilter(len(prompt.used_hits))
+        exchange.asks(context)
         with context.stages.measure("llm"):
-            if _streams(request, context):
-                return await self._stream(request, context, prompt, model, sources)
-            completion = await self._backends.llm.complete(prompt.messages, model=model, deadline=context.deadline)
+            if _streams(exchange.request, context):
+                await self._stream(exchange, context, prompt, sources)
+                return
+            completion = await self._backends.llm.complete(
+                prompt.messages, model=exchange.model, deadline=context.deadline
+            )
             completion.text = sources.feed(completion.text) + sources.close()
-            return completion
+            exchange.completion = completion
 
-    async def _stream(
-        self, request: ChatRequest, context: Context, prompt: Prompt, model: str, sources: CitationFilter
-    ) -> Completion:
-        stream = context.stream(
-            CHAT_RESPONSE_STREAM.format(request_id=request.request_id), ChatStream(request.request_id)
-        )
-        completion = Completion()
+    async def _stream(self, exchange: Exchange, context: Context, prompt: Prompt, sources: CitationFilter) -> None:
+        request_id = exchange.request.request_id
+        stream = context.stream(CHAT_RESPONSE_STREAM.format(request_id=request_id), ChatStream(request_id))
+        completion = exchange.completion
         started = time.perf_counter()
         deltas = self._backends.llm.stream(
             prompt.messages,
-            model=model,
+            model=exchange.model,
             deadline=context.deadline,
             gather=timedelta(seconds=self.settings.stream_gather),
         )
-        async with contextlib.aclosing(deltas):
-            async for delta in deltas:
-                completion.add(replace(delta, text=""))
-                piece = sources.feed(delta.text) if delta.text else ""
-                if piece:
-                    if not stream.sequence:
-                        context.stages.add("first_token", time.perf_counter() - started)
-                    completion.text += piece
-                    await stream.write(piece)
+        try:
+            async with contextlib.aclosing(deltas):
+                async for delta in deltas:
+                    completion.add(replace(delta, text=""))
+                    piece = sources.feed(delta.text) if delta.text else ""
+                    if piece:
+                        if not stream.sequence:
+                            context.stages.add("first_token", time.perf_counter() - started)
+                        completion.text += piece
+                        await stream.write(piece)
+        except asyncio.CancelledError:
+            if context.cancelled and completion.text:
+                # What the user has read stays part of the conversation.
+                self._remember(exchange)
+                exchange.answered(context, sources=len(prompt.used_hits), status="cancelled")
+            raise
         rest = sources.close()
         if rest:
             completion.text += rest
             await stream.write(rest)
-        return completion
 
-    async def _remember(self, request: ChatRequest, context: Context, answer: str) -> None:
-        memory = self._backends.memory
-        if request.session_id and memory.enabled and answer:
-            with context.stages.measure("remember"):
-                await memory.append(request.user_id, request.session_id, Turn(request.question, answer))
+    def _remember(self, exchange: Exchange) -> None:
+        """Keep the turn for the next question, without waiting: it is on its way before the answer is."""
+        sessions = self._backends.sessions
+        if not sessions.enabled:
+            return
+        request = exchange.request
+        turn = exchange.turn if exchange.session_id and exchange.completion.text else None
+        sessions.finish(request.user_id, exchange.session_id, turn, tokens=exchange.tokens, premium=request.premium)
+        if turn is not None:
+            self._summaries.consider(exchange)
 
-    async def _speak(self, request: ChatRequest, context: Context, response: ChatResponse) -> None:
+    async def _speak(self, exchange: Exchange, context: Context, response: ChatResponse) -> None:
         """Add speech; an answer that cannot be spoken is still an answer."""
+        request = exchange.request
         if not (request.enable_tts or self.settings.enable_tts):
             return
         text = speakable(response.response)
@@ -190,7 +254,7 @@ class ChatHandler(Handler[ChatSettings]):
         try:
             with context.stages.measure("speech"):
                 speech = await self._backends.tts.synthesize(
-                    text, voice=self.settings.tts_voice, language=request.language, deadline=budget
+                    text, voice=exchange.voice, language=exchange.language, deadline=budget
                 )
         except FleetError as error:
             log.warning("answering without speech", extra={"error_type": error.type.value})
@@ -213,18 +277,17 @@ def _streams(request: ChatRequest, context: Context) -> bool:
     return request.enable_streaming
 
 
-def _response(
-    request: ChatRequest, context: Context, text: str, prompt: Prompt, completion: Completion
-) -> ChatResponse:
+def _response(exchange: Exchange, prompt: Prompt) -> ChatResponse:
     hits = prompt.used_hits
+    request, completion = exchange.request, exchange.completion
     usage = completion.usage
     return ChatResponse(
         user_id=request.user_id,
-        response=text,
-        response_text=text,
+        response=completion.text,
+        response_text=completion.text,
         used_rag=bool(hits),
         rag_sources=source_names(hits),
-        request_id=context.request_id,
+        request_id=request.request_id,
         sources=[source_of(hit) for hit in hits],
         model=completion.model,
         usage=UsageMessage(
@@ -234,5 +297,5 @@ def _response(
         )
         if usage is not None
         else None,
-        session_id=request.session_id,
+        session_id=exchange.session_id,
     )

@@ -47,7 +47,8 @@ async def start_replica(nats: NatsServer, llm: FakeLLM) -> AsyncIterator[StartRe
             environment = {
                 "NATS_URL": nats.url,
                 "VLLM_URL": llm.url,
-                "REDIS_URL": "",
+                "REDIS_URL": "none",
+                "ARCHIVE_MODE": "off",
                 "ACK_WAIT": "1",
                 "NATS_PING_INTERVAL": "1",
                 **settings,

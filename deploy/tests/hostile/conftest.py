@@ -33,7 +33,8 @@ async def service(nats: NatsServer, llm: FakeLLM) -> AsyncIterator[ServiceProces
         "NATS_URL": nats.url,
         "VLLM_URL": llm.url,
         "LLM_MODEL": "fake-model",
-        "REDIS_URL": "",
+        "REDIS_URL": "none",
+        "ARCHIVE_MODE": "off",
         # Logging every refused body is not what is measured.
         "LOG_LEVEL": "ERROR",
     }

@@ -201,7 +201,7 @@ class ArchiveSettings(Settings):
         SecretStr("sqlite:///archive.db"), description="`postgresql://...`, or `sqlite:///path` for one replica."
     )
     archive_migrate: bool = Field(True, description="Bring the database to the current schema at the start.")
-    archive_batch: int = Field(500, ge=1, le=5000, description="Most messages written in one transaction.")
+    archive_batch: int = Field(100, ge=1, le=5000, description="Most messages written in one transaction.")
     archive_flush: Seconds = Field(0.1, description="Longest time a message waits for others before it is written.")
     message_retention_days: int = Field(30, ge=1, description="Days a message is kept.")
     titles: bool = Field(True, description="Have the model name a conversation after its first answer.")

@@ -7,7 +7,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
@@ -27,13 +27,13 @@ _EXIT_SETTINGS: Final = 78
 """EX_CONFIG of sysexits.h."""
 
 
-def run(handler: type[Handler[S]], settings: type[S]) -> None:
+def run(handler: Callable[[S], Handler[S]], settings: type[S]) -> None:
     """Run a service until SIGTERM or SIGINT, then stop it without loss.
 
     Exits with 0 after a clean stop and with 78 when the settings are not valid.
 
     Args:
-        handler: The service's handler class.
+        handler: The service's handler class, or what makes its handler from the settings.
         settings: Its settings class.
     """
     try:
@@ -43,8 +43,9 @@ def run(handler: type[Handler[S]], settings: type[S]) -> None:
             name = "_".join(str(part) for part in problem["loc"]).upper()
             sys.stderr.write(f"{name}: {problem['msg']}\n")
         sys.exit(_EXIT_SETTINGS)
-    configure_logging(values, handler.name)
-    _run(_serve(Service(handler(values))))
+    made = handler(values)
+    configure_logging(values, made.name)
+    _run(_serve(Service(made)))
 
 
 async def _serve(service: Service) -> None:
