@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,7 @@ def install_base(lock: Path) -> None:
     members = [argument for member in MEMBERS for argument in ("--editable", "./" + member)]
     run("Installing the workspace", uv("install", "--no-deps", "--no-build-isolation", *members))
     install_redis(lock)
+    install_flite()
 
 
 # --- which Python -------------------------------------------------------------------------------------------
@@ -213,6 +215,61 @@ def install_redis(lock: Path) -> None:
     (VENV / "bin" / "redis-server").symlink_to(target / "bin" / "redis-server")
 
 
+def install_flite() -> None:
+    """Unpack Debian's flite into the environment, as nothing like it is on the package index.
+
+    The system stays as it is: packages are downloaded and unpacked, not installed. Without flite the fleet speaks by
+    espeak-ng.
+    """
+    if shutil.which("flite") or (VENV / "bin" / "flite").exists():
+        return
+    print("Unpacking flite, for speech ...", end="", flush=True)
+    started = time.monotonic()
+    if shutil.which("apt-get") and shutil.which("dpkg-deb") and unpack_flite(VENV / "share" / "flite"):
+        print(" %.1f s" % (time.monotonic() - started), flush=True)
+    else:
+        how = "apt-get install flite" if shutil.which("apt-get") else "install flite, and see that it is on the PATH"
+        print(
+            " not to be had; espeak-ng speaks, which the local recogniser hardly understands. Better: " + how,
+            flush=True,
+        )
+
+
+def unpack_flite(target: Path) -> bool:
+    """Unpack flite and what it needs below `target`, with a command for it in the environment; tell whether it runs."""
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        # The package lists are the system's; only root may renew them.
+        packages = packages_for_flite() or (os.geteuid() == 0 and try_run(apt("update")) and packages_for_flite())
+        if not packages or not try_run(apt("download", *packages), folder):
+            return False
+        if not all(try_run(["dpkg-deb", "-x", str(path), str(target)]) for path in sorted(Path(folder).glob("*.deb"))):
+            return False
+    libraries = ":".join(sorted({shlex.quote(str(path.parent)) for path in target.glob("usr/lib/**/*.so.*")}))
+    command = VENV / "bin" / "flite"
+    program = shlex.quote(str(target / "usr" / "bin" / "flite"))
+    command.write_text('#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' % (libraries, program))
+    command.chmod(0o755)
+    if try_run([str(command), "-lv"]):
+        return True
+    command.unlink()
+    return False
+
+
+def packages_for_flite() -> List[str]:
+    """Name flite and those packages it needs that the system lacks; nothing where apt does not know it."""
+    said = subprocess.run(
+        apt("install", "--simulate", "--no-install-recommends", "flite"),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    return re.findall(r"^Inst (\S+)", said.stdout.decode(errors="replace"), re.MULTILINE)
+
+
+def apt(command: str, *arguments: str) -> List[str]:
+    """Build an `apt-get` command that gives up soon where there is no network."""
+    return ["apt-get", "-qq", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=15", command, *arguments]
+
+
 @contextlib.contextmanager
 def locked_entry(lock: Path, name: str) -> Iterator[str]:
     """Write one package's version and hashes to a file of its own, and give its path."""
@@ -253,20 +310,33 @@ def run(title: str, command: List[str], environment: Optional[Dict[str, str]] = 
     started = time.monotonic()
     if environment is None and command[0] == str(UV):
         environment = uv_environment()
-    done = subprocess.run(
-        command, cwd=str(ROOT), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, check=False,
-    )  # fmt: skip
-    output = done.stdout.decode(errors="replace")
-    with LOG.open("a") as log:
-        log.write("== %s\n%s\n" % (title, output))
-    if done.returncode != 0:
+    code, output = execute(title, command, ROOT, environment)
+    if code != 0:
         print(" failed", flush=True)
         reason = "the package index cannot be reached; check the network and the proxy settings, then run it again"
         if not NETWORK_SIGNS.search(output):
             reason = (output.strip().splitlines() or ["it gave no reason"])[-1].strip()
         fail("%s: %s. (All of it: %s)" % (title, reason, LOG.relative_to(ROOT)))
     print(" %.1f s" % (time.monotonic() - started), flush=True)
+
+
+def try_run(command: List[str], folder: str = str(ROOT)) -> bool:
+    """Run a step that the bootstrap can do without, its output in the log; tell whether it worked."""
+    return execute(" ".join(command), command, Path(folder))[0] == 0
+
+
+def execute(
+    title: str, command: List[str], folder: Path, environment: Optional[Dict[str, str]] = None
+) -> Tuple[int, str]:
+    """Run a command, its output in the log; return its exit code and the output."""
+    done = subprocess.run(
+        command, cwd=str(folder), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    output = done.stdout.decode(errors="replace")
+    with LOG.open("a") as log:
+        log.write("== %s\n%s\n" % (title, output))
+    return done.returncode, output
 
 
 def fail(message: str) -> NoReturn:
