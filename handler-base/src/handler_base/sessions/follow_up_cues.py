@@ -17,7 +17,7 @@ from handler_base.sessions.follow_up_words import ENGLISH, FRENCH, GERMAN, LANGU
 
 __all__ = ["Question", "needs_context", "parse"]
 
-_LONGEST: Final = 300
+_LONGEST: Final = 200
 """A longer question brings its own context; the bound also bounds the cost."""
 
 _WORD: Final = re.compile(r"\w+(?:'\w+|-(?!(?:t-)?(?:ils?|elles?)\b)\w+)*|[,;.!?](?=\s+\w)")
