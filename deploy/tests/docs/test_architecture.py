@@ -15,6 +15,7 @@ FLOORS: Final = {
     "config": 1,
     "http": 2,
     "messages": 2,
+    "speech": 2,
     "telemetry": 3,
     "nats_client": 3,
     "clients": 3,

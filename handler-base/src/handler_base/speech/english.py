@@ -29,7 +29,7 @@ _MARKED: Final = re.compile(
 _WORD: Final = re.compile(rf"[^ \n]{{1,{_LONGEST_WORD}}}")
 _FOLLOWING: Final = re.compile(rf"[^ \n]{{0,{_LONGEST_FOLLOWING + 1}}}")
 _DIGIT: Final = re.compile("[0-9]")
-_GROUP: Final = re.compile(r"[0-9]{2,5}(?:-[0-9]{2,5})*")
+_GROUP: Final = re.compile(r"\(?[0-9]{2,5}\)?(?:-[0-9]{2,5})*")
 _INITIALS: Final = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]")
 _AREA_CODE: Final = re.compile(r"\([0-9]{3}\)")
 _OPENING: Final = "\"'([{\u201c\u2018\u201e\u00ab\u2014\u2013"
@@ -141,15 +141,21 @@ class EnglishWords:
             following = self._following(text, word.end, groups=True)
         if following is None:
             return None
-        names = [one.rstrip(_CLOSING) for one in following]
+        names = [one.strip("()") if _GROUP.fullmatch(one) else one.rstrip(_CLOSING) for one in following]
         core = area_code[0] if area_code and names and _GROUP.fullmatch(names[0]) else word.core
         spoken = say_digits(core, Surroundings(self._before(text, word.start), names, self._day_first))
         if not spoken.used:
             return f"{word.opening}{spoken.words}{word.closing}", word.end
         taken = following[: spoken.used]
         opening = word.opening if core is word.core else ""
-        marks = taken[-1][len(names[spoken.used - 1]) :]
-        return f"{opening}{spoken.words}{marks}", word.end + sum(map(len, taken)) + len(taken)
+        marks = taken[-1][len(taken[-1].rstrip(_CLOSING)) :]
+        end = word.end + sum(map(len, taken)) + len(taken)
+        if marks[:1] == "." and names[spoken.used - 1] in SHORTENED:
+            after = self._following(text, end) if marks == "." and text[end : end + 1] == " " else []
+            if after is None:
+                return None
+            marks = marks[0 if marks == "." and (not after or after[0] in STARTERS) else 1 :]
+        return f"{opening}{spoken.words}{marks}", end
 
     def _shortened(self, text: str, word: _Word) -> tuple[str, int] | None:
         """Return an abbreviation in full; an empty word where it is none."""
@@ -169,7 +175,7 @@ class EnglishWords:
         if core == "St":
             said = "Saint" if after[:1].isupper() and after not in STARTERS else "Street"
         said = said or core.replace(".", " ").strip()
-        last = (core in ENDS_WITH_ITS_MARK or initials) and not marks.startswith((",", ";", ":"))
+        last = (core in ENDS_WITH_ITS_MARK or initials) and marks[:1] not in {",", ";", ":", ")"}
         ends = last and (
             after in STARTERS or (not after and not word.goes_on) or (core == "etc" and after[:1].isupper())
         )

@@ -25,6 +25,7 @@ __all__ = [
     "POSSIBLE_ENTITY",
     "POSSIBLE_NUMBER",
     "POSSIBLE_REFERENCE",
+    "POSSIBLE_SCHEME",
     "POSSIBLE_TAG",
     "REFERENCE",
     "RULE",
@@ -68,7 +69,8 @@ POSSIBLE_REFERENCE: Final = re.compile(r"\[[^\[\]\n]{0,60}")
 LINK_STOP: Final = re.compile(r"[()\n \t]")
 LINK_REST: Final = re.compile(r"[ \t][^()\n]{0,199}")
 
-SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+]{0,9}\Z")
+SCHEME: Final = re.compile(r"(?:https?|ftp)\Z", re.IGNORECASE)
+POSSIBLE_SCHEME: Final = re.compile(r"(?:h(?:t(?:tp?)?)?|https|ft?|ftp)\Z", re.IGNORECASE)
 HOST: Final = re.compile(r"[^\s/?#<>()\[\]{}\"'`|\\*,;!]{0,120}")
 PATH: Final = re.compile(r"[^\s<>()\[\]{}\"'`|*]*")
 

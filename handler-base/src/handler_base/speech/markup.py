@@ -128,17 +128,18 @@ class PlainText(Skipping):
                 return at
         end = len(text)
         if not self._final:
-            scheme = marks.SCHEME.search(text, max(at, end - 10))
+            scheme = marks.POSSIBLE_SCHEME.search(text, max(at, end - 5))
             end = scheme.start() if scheme else end
         write(text[at:end])
         return end
 
     def _colon(self, text: str, at: int, index: int) -> int:
         """Take the scheme of an address."""
-        scheme = marks.SCHEME.search(text, max(at, index - 10), index)
+        scheme = marks.SCHEME.search(text, max(at, index - 5), index)
         start = scheme.start() if scheme else index
         self._out.write(text[at:start])
         if text.startswith("://", index):
+            self._out.gap(LOOSE)
             self._part = PlainText._host
             return index + 3
         if self._grows(text, index + 2) or self._grows(text, index + 1):

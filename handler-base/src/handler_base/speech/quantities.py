@@ -83,9 +83,12 @@ class Spoken(NamedTuple):
 
 def say_digits(word: str, around: Surroundings) -> Spoken:
     """Return how a word with digits in it is said."""
+    grouped = around.following and around.following[0][:1].isdigit()
+    phone = _phone(word, around) if grouped and word[0] in "+(0123456789" else None
+    if phone:
+        return phone
     if word.isdigit() and word.isascii():
-        grouped = around.following and around.following[0][:1].isdigit()
-        return (_phone(word, around) if grouped else None) or _whole(word, around)
+        return _whole(word, around)
     for say in _SHAPES:
         spoken = say(word, around)
         if spoken:
@@ -121,7 +124,7 @@ def _is_year(around: Surroundings) -> bool:
         return True
     following = around.next
     counted = following.islower() and following.endswith("s") and not following.endswith(("as", "is", "ss", "us"))
-    return following not in COUNTED and not counted
+    return not counted and following not in COUNTED
 
 
 def _amount(word: str, around: Surroundings) -> Spoken | None:
@@ -188,7 +191,7 @@ def _money(amount: _Amount, around: Surroundings) -> Spoken | None:
     """Return an amount of money: ``$5.20``, ``€3-5 million``, ``5 €``, ``$10K``, ``$0.30/kWh``."""
     behind, slash, per = amount.behind.partition("/")
     scale = _SCALES.get(behind, "")
-    if behind and not scale:
+    if (behind and not scale) or (slash and not (unit(per, one=True) or per.isalpha())):
         return None
     used = 1 if amount.apart else 0
     if not (scale or used) and around.next in _SCALE_WORDS:

@@ -32,11 +32,10 @@ _STARTERS: Final = (
 STARTERS: Final = frozenset(_STARTERS.split())
 """Words that begin a sentence where a name seldom does: after a mark that may belong to an abbreviation."""
 
-_BEFORE_A_YEAR: Final = (
-    "in since until till by from of during after before around about circa year years and to summer winter spring "
-    "autumn fall early late mid between"
-)
+_BEFORE_A_YEAR: Final = "in since until till during circa year years summer winter spring autumn fall early late mid"
 BEFORE_A_YEAR: Final = frozenset(_BEFORE_A_YEAR.split())
+"""Words before four digits that make a year of them, whatever follows."""
+
 COUNTED: Final = frozenset(("people", "men", "women", "children", "percent", "mice", "feet", "of", "more", "fewer"))
 """Words after a number that tell that things are counted, beside those that end in s."""
 
