@@ -16,7 +16,6 @@ from chat_handler.archiving import Archiving
 from chat_handler.backends import Backends
 from chat_handler.exchange import Exchange
 from chat_handler.settings import ChatSettings
-from chat_handler.speech import speakable
 from chat_handler.streaming import ChatStream
 from chat_handler.summaries import Summaries
 from handler_base.errors import FleetError, QuotaExceededError
@@ -47,6 +46,7 @@ from handler_base.messages.subjects import (
 from handler_base.nats_client import NatsConnection
 from handler_base.rag import CitationFilter, Prompt, Retrieval, build_prompt
 from handler_base.sessions import Opening
+from handler_base.speech import speakable
 
 __all__ = ["ChatHandler"]
 
