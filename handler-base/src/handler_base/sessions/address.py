@@ -57,7 +57,7 @@ class StoreAddress:
         if unknown := options.keys() - _OPTIONS:
             raise ValueError(f"the address of the session store has unknown options: {', '.join(sorted(unknown))}")
         local = parts.scheme == "unix"
-        if not local and (parts.scheme not in _PLAIN | _SECURE or not parts.hostname):
+        if not (parts.path if local else parts.scheme in _PLAIN | _SECURE and parts.hostname):
             raise ValueError("the address of the session store must begin with redis://, rediss://, or unix://")
         return cls(
             host="" if local else parts.hostname or "",

@@ -29,7 +29,7 @@ _decode_metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 def part(identifier: str) -> str:
     """Return an id as a part of a key: no two ids give the same key, and none is a pattern."""
-    return identifier if _plain(identifier) else quote(identifier, safe="")
+    return identifier if _plain(identifier) else quote(identifier, safe="", errors="surrogatepass")
 
 
 def whole(text: bytes) -> str:

@@ -22,7 +22,7 @@ __all__ = ["Argument", "LinkDownError", "LinkError", "RefusedError", "Settled", 
 _PAUSE: Final = 1.0
 """Seconds the store is left alone after it failed."""
 
-_CONNECT_SECONDS: Final = 2.0
+_CONNECT_SECONDS: Final = 1.0
 """What connecting may take; who needs the connection does not wait that long, but finds it made a moment later."""
 
 _MOST_QUEUED: Final = 1024
@@ -185,6 +185,7 @@ class ValkeyLink:
                             isinstance(outcome, RefusedError) and outcome.unusable
                         ):
                             raise outcome
+                    wire.allow(self._timeout)
                 except BaseException:
                     wire.abort()
                     raise
@@ -199,7 +200,7 @@ class ValkeyLink:
         address = self._address
 
         def made() -> Wire:
-            return Wire(self._timeout, self._lost)
+            return Wire(_CONNECT_SECONDS, self._lost)
 
         if address.path:
             return (await loop.create_unix_connection(made, address.path))[1]

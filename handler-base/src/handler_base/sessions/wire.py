@@ -85,16 +85,24 @@ class Wire(asyncio.BufferedProtocol):
 
     def __init__(self, timeout: float, lost: Callable[[Wire, bool], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._timeout = timeout - _GRACE if timeout > 2 * _GRACE else timeout
+        self._timeout = timeout
         self._lost = lost
         self._transport: asyncio.Transport | None = None
         self._reader: Any = hiredis.Reader(notEnoughData=_NOTHING, replyError=_refused)
         self._waiting: deque[tuple[asyncio.Future[Any] | Settled, float]] = deque()
         self._out: list[bytes] = []
-        self._buffer = bytearray(_READ_SIZE)
+        # A view: TLS reads into slices of it, and a slice of a bytearray is a copy.
+        self._buffer = memoryview(bytearray(_READ_SIZE))
         self._unparsed = 0
         self._timer: asyncio.TimerHandle | None = None
         self._late: object = None
+
+    def allow(self, timeout: float) -> None:
+        """Change how long a reply may take, while none is awaited."""
+        self._timeout = timeout - _GRACE if timeout > 2 * _GRACE else timeout
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def send(self, command: tuple[Argument, ...]) -> asyncio.Future[Any]:
         """Send a command with all others of this turn of the event loop; the future brings the reply.
@@ -196,14 +204,14 @@ class Wire(asyncio.BufferedProtocol):
         """Take the connection over."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Say where to read to."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand each reply to who waits for it."""
         gets, waiting = self._reader.gets, self._waiting
-        self._reader.feed(self._buffer, 0, nbytes)
+        self._reader.feed(self._buffer[:nbytes])
         try:
             reply = gets()
             while reply is not _NOTHING:
