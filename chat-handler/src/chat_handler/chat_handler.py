@@ -137,14 +137,16 @@ class ChatHandler(Handler[ChatSettings]):
         """
         opening = Opening()
         if self._backends.sessions.enabled:
-            with context.stages.measure("memory"):
-                opening = await self._backends.sessions.begin(
-                    request.user_id,
-                    request.session_id,
-                    premium=request.premium,
-                    username=request.username,
-                    metadata=request.metadata,
-                )
+            asked = time.perf_counter()
+            opening = await self._backends.sessions.begin(
+                request.user_id,
+                request.session_id,
+                premium=request.premium,
+                username=request.username,
+                metadata=request.metadata,
+            )
+            # Without a span: a fifth of a millisecond that would cost as much again to trace.
+            context.stages.add("memory", time.perf_counter() - asked)
         if opening.retry_after is not None:
             raise QuotaExceededError(retry_after=opening.retry_after)
         exchange = Exchange(request, opening, self.settings)
