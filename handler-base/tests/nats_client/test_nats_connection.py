@@ -234,6 +234,19 @@ async def test_a_connection_closes_in_every_moment_of_the_handshake(scripted_ser
         await asyncio.wait({connecting})
 
 
+async def test_a_connection_closes_in_every_moment_of_a_refusal() -> None:
+    options = ConnectionOptions(servers=(f"nats://127.0.0.1:{free_port()}",))
+    for turns in range(200):
+        connection = NatsConnection(options)
+        connecting = asyncio.create_task(connection.connect())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(2):
+            await connection.close()
+        connecting.cancel()
+        await asyncio.wait({connecting})
+
+
 async def test_what_the_server_is_can_be_read(connection: NatsConnection, nats_server: NatsServer) -> None:
     assert tuple(map(int, connection.server_version.split(".")[:2])) >= (2, 11)
     assert connection.connected_url == nats_server.url

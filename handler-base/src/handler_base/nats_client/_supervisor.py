@@ -110,7 +110,8 @@ class Supervisor:
             connected, error = await self._one_link(server)
             # A traceback would keep the frames of a link, and with them its buffers, until the next error.
             error.__traceback__ = None
-            if self._fail_first(error):
+            # Stopped: a cancellation that came together with the failure may have been forgotten, see `_dial`.
+            if self._task is None or self._fail_first(error):
                 return
             pause = self._pause(connected, time.monotonic() - began, error)
             log.log(
