@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from handler_base.errors import UpstreamUnavailableError
 from handler_base.sessions import Opening, Preferences, QuotaLimits, SessionStore, Turn
+from handler_base.sessions.valkey import ValkeyLink
 from handler_base.telemetry import metrics
 from handler_base.testing.redis_server import RedisServer
 from handler_base.testing.waiting import wait_until
@@ -266,3 +267,25 @@ async def test_who_asks_for_more_than_an_answer_is_told(store: SessionStore, ser
     assert await store.unsummarised("ann", "s1") == ("", 0, [])
     assert not await store.save_summary("ann", "s1", "x", 1)
     await store.save_title("ann", "s1", "x")
+
+
+async def test_a_store_that_is_still_loading(
+    store: SessionStore, server: RedisServer, redis: Redis, warnings: pytest.LogCaptureFixture
+) -> None:
+    assert (await store.begin("ann", "s1")).created
+    await redis.mset({f"k{number}": "x" * 10_000 for number in range(1000)})
+    await redis.config_set("key-load-delay", "1000")
+    operator = ValkeyLink(server.url, timeout=timedelta(seconds=20))
+    loading = asyncio.ensure_future(operator.call("DEBUG", "RELOAD"))
+
+    async def refused() -> bool:
+        return not (await store.begin("ann", "s1")).stored
+
+    await wait_until(refused)
+    assert not store.available
+    assert not loading.done()
+    await loading
+    await operator.close()
+    assert len(told(warnings)) == 1
+    await back_again(store)
+    assert not (await store.begin("ann", "s1")).created
