@@ -8,10 +8,8 @@ from typing import Final
 
 from chat_handler.settings import ChatSettings
 from handler_base.clients import HttpPool, embeddings_client, llm_client, reranker_client, tts_client
-from handler_base.rag import PromptBudgets, RetrievalOptions, Retriever, vector_store
+from handler_base.rag import PromptBudgets, QueryRewriter, RetrievalOptions, Retriever, Summariser, vector_store
 from handler_base.sessions import QuotaLimits, SessionStore
-from handler_base.sessions.follow_ups import QueryRewriter
-from handler_base.sessions.history import Summariser
 
 __all__ = ["Backends"]
 

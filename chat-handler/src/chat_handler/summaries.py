@@ -10,7 +10,7 @@ from chat_handler.backends import Backends
 from chat_handler.exchange import Exchange
 from chat_handler.settings import ChatSettings
 from handler_base.errors import FleetError
-from handler_base.sessions.history import turns_to_summarise
+from handler_base.rag import turns_to_summarise
 
 __all__ = ["Summaries"]
 

@@ -15,7 +15,7 @@ from deploy.local.eval.measure import Pipeline
 from deploy.local.eval.questions import Gold, Question, place, relevant_chunks
 from handler_base.deadline import Deadline
 from handler_base.rag import Chunk, Hit
-from handler_base.sessions.follow_ups import QueryRewriter
+from handler_base.rag.follow_ups import QueryRewriter
 
 __all__ = ["Conversation", "Outcome", "ScriptedTurn", "load_conversations", "measure_conversations", "passages_of"]
 

@@ -36,7 +36,7 @@ from handler_base.config import RagSettings
 from handler_base.errors import FleetError
 from handler_base.rag import Chunk, Chunker, Ingestor, WritableVectorStore, chunks_of, load_file, writable_store
 from handler_base.rag.documents import digest
-from handler_base.sessions.follow_ups import QueryRewriter
+from handler_base.rag.follow_ups import QueryRewriter
 from handler_base.testing.milvus import milvus_lite
 
 _HERE: Final = Path(__file__).parent

@@ -10,7 +10,7 @@ from deploy.local.eval.conversation_report import HEADING, follow_ups_hold, rend
 from deploy.local.eval.conversations import Conversation, Outcome, ScriptedTurn, load_conversations, passages_of
 from deploy.local.eval.questions import Gold
 from handler_base.rag import Chunk, Chunker, chunks_of, load_file
-from handler_base.sessions.follow_up_cues import parse
+from handler_base.rag.follow_up_cues import parse
 
 LOCAL = Path(__file__).parents[2] / "local"
 CORPUS = LOCAL / "corpus"

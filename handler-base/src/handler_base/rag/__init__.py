@@ -8,6 +8,8 @@ from __future__ import annotations
 from handler_base.rag.chunking import Chunker, Passage
 from handler_base.rag.citations import CitationFilter, CitedAnswer, citations
 from handler_base.rag.documents import SourceDocument
+from handler_base.rag.follow_ups import QueryRewriter, contextual_query, needs_context
+from handler_base.rag.history import Summariser, turns_to_summarise
 from handler_base.rag.ingestion import (
     Failure,
     IngestOptions,
@@ -45,21 +47,26 @@ __all__ = [
     "Prompt",
     "PromptBudgets",
     "PyMilvusStore",
+    "QueryRewriter",
     "RestVectorStore",
     "Retrieval",
     "RetrievalOptions",
     "Retriever",
     "SourceDocument",
     "StoredChunk",
+    "Summariser",
     "TokenCounter",
     "VectorStore",
     "WritableVectorStore",
     "build_prompt",
     "chunks_of",
     "citations",
+    "contextual_query",
     "estimate_tokens",
     "load_file",
+    "needs_context",
     "truncate_tokens",
+    "turns_to_summarise",
     "vector_store",
     "writable_store",
 ]

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from handler_base.rag.follow_up_words import ENGLISH, FRENCH, GERMAN, LANGUAGES, SMALL_TALK, Language, words
 from handler_base.rag.prompt import HistoryTurn
-from handler_base.sessions.follow_up_words import ENGLISH, FRENCH, GERMAN, LANGUAGES, SMALL_TALK, Language, words
 
 __all__ = ["Question", "needs_context", "parse"]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handler_base.rag.follow_ups import contextual_query, needs_context
 from handler_base.sessions import Turn
-from handler_base.sessions.follow_ups import contextual_query, needs_context
 
 HISTORY = [Turn("When was the Heron built?", "The Heron was built in 1987.")]
 

@@ -12,8 +12,8 @@ import pytest
 from handler_base.clients import HttpPool, LLMClient, llm_client
 from handler_base.config import RagSettings
 from handler_base.deadline import Deadline
+from handler_base.rag.follow_ups import QueryRewriter, contextual_query
 from handler_base.sessions import Turn
-from handler_base.sessions.follow_ups import QueryRewriter, contextual_query
 from handler_base.testing.inference import FakeLLM, LLMScript, hang
 from handler_base.testing.nats_server import free_port
 

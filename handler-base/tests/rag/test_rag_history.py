@@ -13,9 +13,9 @@ from handler_base.clients import HttpPool, llm_client
 from handler_base.config import RagSettings
 from handler_base.errors import UpstreamError, UpstreamUnavailableError
 from handler_base.rag import estimate_tokens
+from handler_base.rag.history import Summariser, turns_to_summarise
 from handler_base.rag.prompt import turn_tokens
 from handler_base.sessions import Turn
-from handler_base.sessions.history import Summariser, turns_to_summarise
 from handler_base.testing.inference import FakeLLM, LLMScript
 from handler_base.testing.nats_server import free_port
 

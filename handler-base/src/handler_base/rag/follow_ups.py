@@ -16,9 +16,9 @@ from typing import Final, Literal
 from handler_base.clients import ChatMessage, LLMClient
 from handler_base.deadline import Deadline
 from handler_base.errors import FleetError
+from handler_base.rag.follow_up_cues import Question, needs_context, parse
+from handler_base.rag.follow_up_words import CALENDAR, GERMAN, PERSONS
 from handler_base.rag.prompt import HistoryTurn, untrusted
-from handler_base.sessions.follow_up_cues import Question, needs_context, parse
-from handler_base.sessions.follow_up_words import CALENDAR, GERMAN, PERSONS
 from handler_base.telemetry import metrics
 
 __all__ = ["QueryRewriter", "RewriteMode", "contextual_query", "needs_context"]
