@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from handler_base.errors import UpstreamUnavailableError
 from handler_base.handler import Service
 from handler_base.messages import ChatRequest, LoginEvent
 from handler_base.sessions import Preferences, SessionStore
@@ -84,6 +85,23 @@ async def test_a_message_without_a_session_belongs_to_the_one_of_the_login(
     await caller.ask(said("what is my word", session=""))
     assert first.session_id == "login-1700000000"
     assert "plum" in prompt_of(llm)
+
+
+async def test_a_login_waits_for_a_store_that_is_away(
+    start: StartChat, caller: ChatCaller, keeping: dict[str, object], store: SessionStore, redis: RedisServer
+) -> None:
+    await start(**keeping, max_deliver=5)
+    redis.kill()
+    await caller.tell("ai.chat.user.ann.login", LoginEvent(username="Ann", timestamp=1_700_000_000))
+    await redis.start()
+
+    async def logged_in() -> bool:
+        try:
+            return bool(await store.sessions("ann"))
+        except UpstreamUnavailableError:
+            return False
+
+    await wait_until(logged_in, timeout=10)
 
 
 async def test_a_message_without_session_and_login_stands_alone(

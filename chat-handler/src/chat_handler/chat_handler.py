@@ -18,7 +18,7 @@ from chat_handler.exchange import Exchange
 from chat_handler.settings import ChatSettings
 from chat_handler.streaming import ChatStream
 from chat_handler.summaries import Summaries
-from handler_base.errors import FleetError, QuotaExceededError
+from handler_base.errors import FleetError, QuotaExceededError, UpstreamUnavailableError
 from handler_base.handler import Context, Handler, Worker, endpoint
 from handler_base.messages import (
     ChatRequest,
@@ -126,6 +126,8 @@ class ChatHandler(Handler[ChatSettings]):
         created = await self._backends.sessions.open_session(
             event.user_id, session_id, username=event.username, premium=event.premium, kind="chat"
         )
+        if not created and self._backends.sessions.enabled and not self._backends.sessions.available:
+            raise UpstreamUnavailableError("The session store cannot be used right now.")
         if created:
             context.record("session_created", session_id, type="chat", username=event.username, premium=event.premium)
 

@@ -1,8 +1,18 @@
 """Sessions and what is remembered of them."""
 
-from handler_base.sessions.memory import ConversationMemory
+from handler_base.sessions.conversation import ChatMessage, Conversation, Role
 from handler_base.sessions.quota import QuotaLimits
 from handler_base.sessions.records import Opening, Preferences, Session, Turn
 from handler_base.sessions.store import SessionStore
 
-__all__ = ["ConversationMemory", "Opening", "Preferences", "QuotaLimits", "Session", "SessionStore", "Turn"]
+__all__ = [
+    "ChatMessage",
+    "Conversation",
+    "Opening",
+    "Preferences",
+    "QuotaLimits",
+    "Role",
+    "Session",
+    "SessionStore",
+    "Turn",
+]
