@@ -138,10 +138,14 @@ class ExtractiveModel:
 
 
 def resolve(question: str, past: Sequence[str]) -> str:
-    """Return the question with the one before it, when it cannot be understood alone ("and who repairs it?")."""
-    if past and _FOLLOW_UP.search(question) and len(terms(question)) <= _SHORT_QUESTION:
-        return f"{past[-1]} {question}"
-    return question
+    """Return a question that cannot be understood alone ("and who repairs it?") with what was last named before it.
+
+    Only the names: the words of an earlier question would outweigh its own. Where nothing was named, that question.
+    """
+    if not past or not _FOLLOW_UP.search(question) or len(terms(question)) > _SHORT_QUESTION:
+        return question
+    named = next((names for earlier in reversed(past) if (names := names_in(earlier))), [])
+    return f"{question} {' '.join(named)}" if named else f"{past[-1]} {question}"
 
 
 def _coverage(weights: dict[str, float], item: Statement) -> float:

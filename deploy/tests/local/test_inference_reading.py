@@ -138,3 +138,8 @@ def test_a_question_that_stands_alone_is_left_alone() -> None:
     assert resolve("Who repairs it?", ["What is the pump?"]) == "What is the pump? Who repairs it?"
     assert resolve("Who repairs the harbour crane and its rope?", ["What is the pump?"]).startswith("Who repairs")
     assert resolve("Who repairs it?", []) == "Who repairs it?"
+
+
+def test_a_question_that_does_not_stand_alone_gets_what_was_last_named() -> None:
+    past = ["Who looks after the crane?", "How many cars can the ferry Linnet carry?", "When was it built?"]
+    assert resolve("And who is its captain?", past) == "And who is its captain? Linnet"
