@@ -263,9 +263,9 @@ PIPELINE_STATUS = Subject(
 )
 PIPELINE_CANCEL = Subject("ai.pipeline.cancel.{request_id}", (CancelRequest,), (CLIENT,), (PIPELINE,), "Stops a run.")
 
-CHAT_EVENT = Subject("ai.chat.event.{name}", (DomainEvent,), (CHAT,), (CLIENT,), "What happened in the chat.")
+CHAT_EVENT = Subject("ai.chat.event.{name}", (DomainEvent,), (CHAT,), (CHAT, CLIENT), "What happened in the chat.", MIB)
 VOICE_EVENT = Subject(
-    "ai.voice.event.{name}", (DomainEvent,), (VOICE, STT, TTS), (CLIENT,), "What happened in the voice services."
+    "ai.voice.event.{name}", (DomainEvent,), (VOICE, STT, TTS), (CLIENT,), "What happened in the voice services.", MIB
 )
 PIPELINE_EVENT = Subject(
     "ai.pipeline.event.{name}", (DomainEvent,), (PIPELINE,), (CLIENT,), "What happened to pipeline runs."
