@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
+from redis.asyncio import Redis
 
 from handler_base.handler import Service
 from handler_base.messages import ChatRequest
@@ -98,6 +99,22 @@ async def test_without_redis_it_answers_without_memory(
         return len(prompt_of(llm)) > 1
 
     await wait_until(remembers, timeout=10)
+
+
+async def test_a_full_redis_is_still_read(
+    start: StartChat, caller: ChatCaller, redis: RedisServer, llm: FakeLLM
+) -> None:
+    await start(redis_url=redis.url, memory_timeout=2)
+    await caller.ask(said("my word is plum"))
+    async with Redis.from_url(redis.url) as client:
+        await client.config_set("maxmemory", "1")
+        heard = await caller.ask(said("what is my word"))
+        assert heard.answer.success
+        assert any("plum" in text for _, text in prompt_of(llm))
+        await client.config_set("maxmemory", "0")
+    await caller.ask(said("my number is seven"))
+    await caller.ask(said("what is my number"))
+    assert any("seven" in text for _, text in prompt_of(llm)[:-1]), "it is remembered again"
 
 
 async def test_a_redis_that_hangs_costs_little(start: StartChat, caller: ChatCaller, redis: RedisServer) -> None:
