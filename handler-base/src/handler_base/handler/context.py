@@ -67,7 +67,7 @@ class Context:
         self.stages = Stages()
         self.streams: list[StreamWriter[Any]] = []
         self.user_id: str = getattr(question.message, "user_id", "")
-        self.session_id: str = getattr(question.message, "session_id", "")
+        self.session_id = question.session_id
         self._sender = sender
         self._events = events
         self._running = running

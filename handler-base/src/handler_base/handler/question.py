@@ -41,6 +41,7 @@ class Question:
         encoding: What it is written in, and so its answer.
         message: The question itself; None while it could not be read.
         request_id: Its id, made here when the caller sent none.
+        session_id: The session its subject or its body names, or empty.
         reply: The reply inbox, or empty.
         response_subject: Where the answer goes besides the inbox, or empty.
         premium: Whether it goes before standard questions.
@@ -53,6 +54,7 @@ class Question:
     encoding: Encoding = Encoding.MSGPACK
     message: Message | None = None
     request_id: str = ""
+    session_id: str = ""
     reply: str = ""
     response_subject: str = ""
     premium: bool = False
@@ -145,13 +147,18 @@ def _identify(question: Question, message: _Asked, raw_subject: str) -> None:
         value = getattr(message, name, "")
         if value:
             check_token(name, value)
+    session_id = tokens.get("session_id")
+    question.session_id = getattr(message, "session_id", "") if session_id is None else session_id
+    if session_id:
+        check_token("session_id", session_id)
 
 
 def _address(question: Question, message: _Asked, allowed: tuple[str, ...]) -> None:
     question.premium = getattr(message, "premium", False)
     response = question.endpoint.responses.get(question.subject)
     if response is not None:
-        tokens = {name: getattr(message, name, "") for name in response.placeholders}
+        known = {"session_id": question.session_id}
+        tokens = {name: known.get(name) or getattr(message, name, "") for name in response.placeholders}
         question.response_subject = response.format(**tokens) if all(tokens.values()) else ""
     asked = getattr(message, "response_subject", "")
     if asked:

@@ -80,6 +80,9 @@ class Sender:
             message = ErrorResponse(message=error.message, type=error.type.value)
         else:
             message = build(question.message, error)
+            if question.session_id and getattr(message, "session_id", None) == "":
+                # Of a session that only the subject names.
+                message.session_id = question.session_id  # type: ignore[attr-defined]  # looked at just now
         headers = _headers(message, question.encoding)
         headers[names.ERROR] = error.message
         headers[names.ERROR_CODE] = str(error.code)
