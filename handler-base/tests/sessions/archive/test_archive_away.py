@@ -19,7 +19,8 @@ from handler_base.errors import UpstreamUnavailableError
 from handler_base.sessions.archive import Archive, ArchivedMessage
 from handler_base.sessions.archive.addresses import parse_address
 from handler_base.sessions.archive.database import Database
-from handler_base.sessions.archive.writing import insert_messages
+from handler_base.sessions.archive.rows import message_rows, server_moment
+from handler_base.sessions.archive.writing import write_to_server
 from handler_base.testing.postgres_server import PostgresServer
 from handler_base.testing.waiting import wait_until
 
@@ -92,7 +93,7 @@ async def test_a_server_that_ends_within_a_transaction(
     database.open()
 
     async def store_and_lose_the_server(connection: AsyncConnection) -> None:
-        await insert_messages(connection, given=[message(0)])
+        await write_to_server(connection, rows=await message_rows([message(0)], server_moment))
         server.kill()
 
     with pytest.raises(UpstreamUnavailableError):

@@ -24,8 +24,9 @@ from handler_base.sessions.archive.queries import (
     search_messages,
 )
 from handler_base.sessions.archive.records import ArchivedMessage, StoredConversation, UsageRow
+from handler_base.sessions.archive.rows import file_moment, message_rows, server_moment
 from handler_base.sessions.archive.schema import HEAD
-from handler_base.sessions.archive.writing import insert_messages, update_title
+from handler_base.sessions.archive.writing import update_title, write_to_file, write_to_server
 
 __all__ = ["Archive"]
 
@@ -100,7 +101,12 @@ class Archive:
         by_id = {message.id: message for message in reversed(messages)}
         if not by_id:
             return []
-        new = await self._database.run("write", partial(insert_messages, given=list(by_id.values())))
+        if self._database.is_sqlite:
+            rows = await message_rows(by_id.values(), file_moment)
+            new = await self._database.write_file(partial(write_to_file, rows=rows))
+        else:
+            rows = await message_rows(by_id.values(), server_moment)
+            new = await self._database.run("write", partial(write_to_server, rows=rows))
         return [identity for identity in dict.fromkeys(message.id for message in messages) if identity in new]
 
     async def known(self, ids: Collection[str]) -> set[str]:

@@ -6,9 +6,10 @@ Each is bounded in time, and ends in a result or in one of the fleet's errors.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -19,10 +20,13 @@ from handler_base.errors import UpstreamUnavailableError
 from handler_base.sessions.archive.addresses import Postgres, Sqlite
 from handler_base.sessions.archive.engines import Intent, driver_errors, postgres_engine, sqlite_engine
 from handler_base.sessions.archive.failures import VALUE_ERRORS, to_error
+from handler_base.sessions.archive.file_writer import FileWriter
 
 __all__ = ["Database"]
 
 Result = TypeVar("Result")
+
+_CLOSED: Final = "The archive is not open."
 
 _GRACE_SECONDS: Final = 2.0
 """What a transaction may take beyond its statements: to connect, to begin and to end."""
@@ -43,7 +47,8 @@ class Database:
         self._target = target
         self._seconds = statement_timeout.total_seconds()
         self._engine: AsyncEngine | None = None
-        self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, *VALUE_ERRORS)
+        self._writer: FileWriter | None = None
+        self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, sqlite3.Error, OSError, *VALUE_ERRORS)
         self._one_writer = asyncio.Lock()
         self._running: set[asyncio.Task[Any]] = set()
         self.available = True
@@ -66,6 +71,7 @@ class Database:
             return
         if isinstance(self._target, Sqlite):
             self._engine = sqlite_engine(self._target, seconds=self._seconds, create=create)
+            self._writer = FileWriter(self._target, seconds=self._seconds)
         else:
             self._engine = postgres_engine(self._target, seconds=self._seconds)
             self._errors = (*self._errors, *driver_errors())
@@ -73,8 +79,11 @@ class Database:
     async def close(self) -> None:
         """Close the connections, once what runs on them is done."""
         engine, self._engine = self._engine, None
+        writer, self._writer = self._writer, None
         if self._running:
             await asyncio.wait(self._running)
+        if writer is not None:
+            await writer.close()
         if engine is not None:
             await engine.dispose()
 
@@ -98,19 +107,35 @@ class Database:
         """
         engine = self._engine
         if engine is None:
-            raise UpstreamUnavailableError("The archive is not open.")
+            raise UpstreamUnavailableError(_CLOSED)
         seconds = self._seconds + _GRACE_SECONDS + patience
-        try:
+        with self._errors_told():
             if self.is_sqlite:
-                result = await self._run_to_its_end(_in_file(engine, self._turn(intent), intent, work, seconds))
-            else:
-                result = await _on_server(engine, intent, work, seconds)
+                return await self._run_to_its_end(_in_file(engine, self._turn(intent), intent, work, seconds))
+            return await _on_server(engine, intent, work, seconds)
+
+    async def write_file(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Do some writing to a file in one transaction, in another thread; see `run`, which takes longer."""
+        writer = self._writer
+        if writer is None:
+            raise UpstreamUnavailableError(_CLOSED)
+        with self._errors_told():
+            return await self._run_to_its_end(self._in_turn(writer, work))
+
+    async def _in_turn(self, writer: FileWriter, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        async with self._one_writer:
+            return await writer.run(work, self._seconds + _GRACE_SECONDS)
+
+    @contextmanager
+    def _errors_told(self) -> Iterator[None]:
+        """Raise what a database raises as one of the fleet's errors, and note whether it was reached."""
+        try:
+            yield
         except self._errors as error:
             raised = to_error(error)
             self.available = not isinstance(raised, UpstreamUnavailableError)
             raise raised from None
         self.available = True
-        return result
 
     async def use_write_ahead_log(self) -> None:
         """Let those who read the file not wait for who writes it.

@@ -13,8 +13,9 @@ from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, func, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handler_base.sessions.archive.database import Database
+from handler_base.sessions.archive.rows import hash_of
 from handler_base.sessions.archive.schema import conversations, forgotten, messages
-from handler_base.sessions.archive.writing import FORGETTING, hash_of, insert_or_update
+from handler_base.sessions.archive.writing import FORGETTING, insert_or_update
 
 __all__ = ["delete_older", "forget_user"]
 

@@ -19,7 +19,7 @@ from handler_base.sessions.archive.addresses import Postgres, Sqlite
 if TYPE_CHECKING:
     import asyncpg  # type: ignore[import-untyped]
 
-__all__ = ["Intent", "driver_errors", "postgres_engine", "sqlite_engine"]
+__all__ = ["Intent", "driver_errors", "file_uri", "postgres_engine", "prepare_sqlite", "sqlite_engine"]
 
 Intent = Literal["read", "write", "migrate", "outside"]
 """What a transaction is for; "outside" is none at all."""
@@ -28,9 +28,6 @@ _CONNECT_SECONDS: Final = 5.0
 
 _OLDEST_SQLITE: Final = (3, 35)
 """The first with RETURNING."""
-
-_ROWS_A_STATEMENT: Final = 100
-"""Keeps a statement's parameters far below what a database takes, and the forms it is prepared in few."""
 
 _SQLITE_BEGIN: Final[dict[str, str]] = {"read": "BEGIN", "write": "BEGIN IMMEDIATE", "migrate": "BEGIN EXCLUSIVE"}
 
@@ -41,6 +38,21 @@ def driver_errors() -> tuple[type[Exception], ...]:
     import asyncpg  # noqa: PLC0415
 
     return (asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+def file_uri(target: Sqlite) -> str:
+    """Return how SQLite is told of a file whose name may hold anything."""
+    return f"file:{quote(str(target.path))}"
+
+
+def prepare_sqlite(connection: Any) -> None:  # noqa: ANN401 - Python's driver, or SQLAlchemy's adapter of it
+    """Tell a new connection what it has to keep to."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=ON")
+    # What is acknowledged must outlast a power cut; and what is deleted must not stay in the file.
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA secure_delete=ON")
+    cursor.close()
 
 
 def sqlite_engine(target: Sqlite, *, seconds: float, create: bool) -> AsyncEngine:
@@ -59,7 +71,7 @@ def sqlite_engine(target: Sqlite, *, seconds: float, create: bool) -> AsyncEngin
     _check_file(target.path, create=create)
     url = URL.create(
         "sqlite+aiosqlite",
-        database=f"file:{quote(str(target.path))}",
+        database=file_uri(target),
         query={"uri": "true", "mode": "rwc" if create else "rw"},
     )
     engine = create_async_engine(
@@ -69,7 +81,6 @@ def sqlite_engine(target: Sqlite, *, seconds: float, create: bool) -> AsyncEngin
         pool_timeout=seconds,
         connect_args={"timeout": seconds, "isolation_level": None},
         hide_parameters=True,
-        insertmanyvalues_page_size=_ROWS_A_STATEMENT,
     )
     event.listen(engine.sync_engine, "connect", _sqlite_connected)
     event.listen(engine.sync_engine, "begin", _sqlite_begins)
@@ -106,7 +117,6 @@ def postgres_engine(target: Postgres, *, seconds: float) -> AsyncEngine:
         pool_timeout=seconds,
         pool_pre_ping=True,
         hide_parameters=True,
-        insertmanyvalues_page_size=_ROWS_A_STATEMENT,
     )
     event.listen(engine.sync_engine, "begin", partial(_postgres_begins, milliseconds=int(seconds * 1000)))
     return engine
@@ -126,12 +136,7 @@ def _check_file(path: Path, *, create: bool) -> None:
 
 
 def _sqlite_connected(connection: Any, _: ConnectionPoolEntry) -> None:  # noqa: ANN401 - SQLAlchemy's adapted driver
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys=ON")
-    # What is acknowledged must outlast a power cut; and what is deleted must not stay in the file.
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA secure_delete=ON")
-    cursor.close()
+    prepare_sqlite(connection)
 
 
 def _sqlite_begins(connection: Connection) -> None:

@@ -6,6 +6,7 @@ A database quotes the row it refuses, so its words never leave here: neither in 
 from __future__ import annotations
 
 import logging
+import sqlite3
 from typing import Final
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
@@ -18,6 +19,9 @@ log = logging.getLogger(__name__)
 
 VALUE_ERRORS: Final = (OverflowError, UnicodeError)
 """What the drivers raise themselves for a value they cannot send."""
+
+_FILE_REFUSALS: Final = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError)
+"""The same of a file that is written without SQLAlchemy; the last in case of a type that it has no way to keep."""
 
 _REFUSED: Final = frozenset({"22", "23", "54"})
 """SQLSTATE classes of a fault in the row: its data, a constraint, a size."""
@@ -38,7 +42,7 @@ def to_error(error: BaseException) -> FleetError:
 
 
 def _is_refusal(error: BaseException, cause: BaseException, state: str) -> bool:
-    if isinstance(error, (*VALUE_ERRORS, DataError, IntegrityError)):
+    if isinstance(error, (*VALUE_ERRORS, DataError, IntegrityError, *_FILE_REFUSALS)):
         return True
     if isinstance(error, StatementError) and not isinstance(error, DBAPIError):
         return True
