@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
 # Read by the libraries when they are imported. One thread a matrix product: the encoder runs several texts at once.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -17,6 +18,10 @@ from aiohttp import web
 from deploy.local.inference.encoder import MAX_TOKENS, SentenceEncoder
 from deploy.local.inference.extractive import ABOUT
 from deploy.local.inference.server import ServerOptions, build_app
+from deploy.local.inference.speech_engines import Speaker, find_speaker
+from deploy.local.inference.transcription_pool import Recognizer, find_recognizer
+
+_CORPUS = str(Path(__file__).parents[1] / "corpus")
 
 
 def _arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -28,12 +33,33 @@ def _arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--words-per-second", type=float, default=60.0, help="pace of streamed answers; 0 for no pause (default: 60)"
     )
+    parser.add_argument(
+        "--words-of",
+        default=os.environ.get("LOCAL_CORPUS") or _CORPUS,
+        help="documents whose words the recogniser expects beside general English (default: LOCAL_CORPUS, the sample)",
+    )
     return parser.parse_args(argv)
+
+
+def _about_speech(speaker: Speaker | None, recognizer: Recognizer | None) -> str:
+    if speaker is None:
+        spoken = "nothing speaks (neither flite nor espeak-ng is installed)"
+    elif speaker.name == "flite":
+        spoken = f"flite speaks (voices {', '.join(speaker.voices)})"
+    else:
+        spoken = f"{speaker.name} speaks, which pocketsphinx hardly understands; flite is not installed"
+    heard = "nothing transcribes (pocketsphinx is not installed)" if recognizer is None else "pocketsphinx transcribes"
+    return f"{spoken}; {heard}"
 
 
 async def _serve(options: argparse.Namespace) -> None:
     encoder = SentenceEncoder(max_tokens=options.max_tokens)
-    app = build_app(encoder, ServerOptions(words_per_second=options.words_per_second, workers=options.workers))
+    speaker = await asyncio.to_thread(find_speaker)
+    recognizer = await asyncio.to_thread(find_recognizer, Path(options.words_of))
+    settings = ServerOptions(
+        words_per_second=options.words_per_second, workers=options.workers, speaker=speaker, recognizer=recognizer
+    )
+    app = build_app(encoder, settings)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -43,8 +69,13 @@ async def _serve(options: argparse.Namespace) -> None:
     await site.start()
     host, port = runner.addresses[0][:2]
     print(f"local inference server (an extractive stand-in, not a language model) on http://{host}:{port}", flush=True)
+    print(_about_speech(speaker, recognizer), flush=True)
+    if recognizer is not None:
+        recognizer.warm()
     await stop.wait()
     await runner.cleanup()
+    if recognizer is not None:
+        await recognizer.close()
 
 
 def main() -> int:

@@ -17,7 +17,11 @@ from deploy.local.inference.encoder import SentenceEncoder
 from deploy.local.inference.extractive import ABOUT, ExtractiveModel
 from deploy.local.inference.rerank import RERANK_MODEL, RerankRoutes
 from deploy.local.inference.reranker import Reranker
+from deploy.local.inference.speech import SpeechRoutes
+from deploy.local.inference.speech_engines import Speaker
 from deploy.local.inference.terms import Lexicon
+from deploy.local.inference.transcription import TranscriptionRoutes
+from deploy.local.inference.transcription_pool import Recognizer
 from handler_base.errors import FleetError, InternalError
 
 __all__ = ["ServerOptions", "build_app"]
@@ -35,20 +39,32 @@ class ServerOptions:
     """Pace of streamed answers; 0 for no pause."""
     workers: int = 2
     """Runs of the encoder at once, one thread each."""
+    speaker: Speaker | None = None
+    """What speaks; None: nothing does."""
+    recognizer: Recognizer | None = None
+    """What transcribes; None: nothing does."""
 
 
 class _Status:
     """What `/health` and `/v1/models` tell."""
 
-    def __init__(self, batcher: EmbeddingBatcher) -> None:
+    def __init__(self, batcher: EmbeddingBatcher, options: ServerOptions) -> None:
         self.failures = 0
         self._batcher = batcher
+        self._speech = options.speaker.name if options.speaker is not None else None
+        self._transcription = "pocketsphinx" if options.recognizer is not None else None
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/health", self._health), web.get("/v1/models", self._models)]
 
     async def _health(self, _request: web.Request) -> web.Response:
-        models = {"chat": CHAT_MODEL, "embeddings": EMBEDDING_MODEL, "reranker": RERANK_MODEL}
+        models = {
+            "chat": CHAT_MODEL,
+            "embeddings": EMBEDDING_MODEL,
+            "reranker": RERANK_MODEL,
+            "speech": self._speech,
+            "transcription": self._transcription,
+        }
         failures = self.failures + self._batcher.failures
         status = {"status": "ok", "kind": FINGERPRINT, "about": ABOUT, "models": models, "failures": failures}
         return web.json_response(status)
@@ -88,7 +104,7 @@ def build_app(encoder: SentenceEncoder, options: ServerOptions | None = None) ->
     """
     options = options or ServerOptions()
     batcher = EmbeddingBatcher(encoder, workers=options.workers)
-    status = _Status(batcher)
+    status = _Status(batcher, options)
     lexicon = Lexicon(encoder)
     chat = ChatRoutes(
         ExtractiveModel(batcher, lexicon), encoder.count_tokens, words_per_second=options.words_per_second
@@ -99,6 +115,8 @@ def build_app(encoder: SentenceEncoder, options: ServerOptions | None = None) ->
         EmbeddingRoutes(batcher, max_tokens=encoder.max_tokens),
         RerankRoutes(Reranker(batcher, lexicon)),
         chat,
+        SpeechRoutes(options.speaker),
+        TranscriptionRoutes(options.recognizer),
     ):
         app.add_routes(family.routes())
 
