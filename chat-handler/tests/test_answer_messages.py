@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from chat_handler.answers import failed_answer, greeting, source_names, source_of, validate
+from chat_handler.answers import failed_answer, greeting, source_names, validate
 from chat_handler.streaming import ChatStream
+from handler_base.answering import source_of
 from handler_base.errors import InvalidRequestError, OverloadedError
 from handler_base.messages import ChatRequest, DocumentSource, GreetingRequest
 from handler_base.rag import Hit

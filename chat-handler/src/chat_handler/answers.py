@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from handler_base.errors import FleetError, InvalidRequestError
-from handler_base.messages import ChatRequest, ChatResponse, DocumentSource, GreetingRequest, GreetingResponse
+from handler_base.messages import ChatRequest, ChatResponse, GreetingRequest, GreetingResponse
 from handler_base.rag import Hit
 
-__all__ = ["failed_answer", "greeting", "source_names", "source_of", "validate"]
+__all__ = ["failed_answer", "greeting", "source_names", "validate"]
 
 
 def validate(request: ChatRequest, *, most_top_k: int) -> None:
@@ -33,20 +33,6 @@ def failed_answer(request: ChatRequest, error: FleetError) -> ChatResponse:
         error=error.message,
         request_id=request.request_id,
         session_id=request.session_id,
-    )
-
-
-def source_of(hit: Hit) -> DocumentSource:
-    """Return a passage as the contract shows it."""
-    return DocumentSource(
-        text=hit.text,
-        score=hit.score,
-        document_id=hit.document_id,
-        chunk_id=hit.chunk_id,
-        title=hit.title,
-        source_url=hit.source_url,
-        position=hit.position,
-        page=hit.page,
     )
 
 

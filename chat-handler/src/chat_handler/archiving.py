@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
-from chat_handler.backends import Backends
 from chat_handler.settings import ChatSettings
+from handler_base.answering import Backends
 from handler_base.errors import FleetError
 from handler_base.handler import Handler, Worker
 from handler_base.nats_client import NatsConnection

@@ -11,13 +11,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
 
-from chat_handler.answers import failed_answer, greeting, source_names, source_of, validate
+from chat_handler.answers import failed_answer, greeting, source_names, validate
 from chat_handler.archiving import Archiving
-from chat_handler.backends import Backends
 from chat_handler.exchange import Exchange
 from chat_handler.settings import ChatSettings
 from chat_handler.streaming import ChatStream
-from chat_handler.summaries import Summaries
+from handler_base.answering import Backends, Summaries, source_of
 from handler_base.errors import FleetError, QuotaExceededError, UpstreamUnavailableError
 from handler_base.handler import Context, Handler, Worker, endpoint
 from handler_base.messages import (
@@ -244,7 +243,7 @@ class ChatHandler(Handler[ChatSettings]):
         turn = exchange.turn if exchange.session_id and exchange.completion.text else None
         sessions.finish(request.user_id, exchange.session_id, turn, tokens=exchange.tokens, premium=request.premium)
         if turn is not None:
-            self._summaries.consider(exchange)
+            self._summaries.consider(request.user_id, exchange.session_id, exchange.turns, model=exchange.model)
 
     async def _speak(self, exchange: Exchange, context: Context, response: ChatResponse) -> None:
         """Add speech; an answer that cannot be spoken is still an answer."""

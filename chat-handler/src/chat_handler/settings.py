@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from handler_base.config import ArchiveSettings, RagSettings, Seconds, SessionSettings
+from handler_base.config import AnsweringSettings, ArchiveSettings, Seconds
 
 __all__ = ["ChatSettings"]
 
 
-class ChatSettings(RagSettings, SessionSettings, ArchiveSettings):
+class ChatSettings(AnsweringSettings, ArchiveSettings):
     """What the chat handler reads, besides what every service does."""
 
     chat_timeout: Seconds = Field(120, description="Seconds for an answer when the caller names no budget.")

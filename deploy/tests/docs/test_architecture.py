@@ -21,6 +21,7 @@ FLOORS: Final = {
     "clients": 3,
     "rag": 4,
     "sessions": 4,
+    "answering": 5,
     "handler": 5,
     "health": 5,
     "cli": 6,

@@ -15,7 +15,15 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-__all__ = ["ArchiveSettings", "InferenceSettings", "RagSettings", "Seconds", "SessionSettings", "Settings"]
+__all__ = [
+    "AnsweringSettings",
+    "ArchiveSettings",
+    "InferenceSettings",
+    "RagSettings",
+    "Seconds",
+    "SessionSettings",
+    "Settings",
+]
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A duration in seconds, as operators write it."""
@@ -189,6 +197,10 @@ class SessionSettings(Settings):
     def _none(cls, value: str) -> str:
         """An empty variable counts as one that is not set, so that turning memory off takes a word."""
         return "" if value.lower() == "none" else value
+
+
+class AnsweringSettings(RagSettings, SessionSettings):
+    """What it takes to answer a question: models, documents and conversations."""
 
 
 class ArchiveSettings(Settings):

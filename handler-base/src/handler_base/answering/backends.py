@@ -1,4 +1,4 @@
-"""Everything the chat handler calls."""
+"""Everything that a service calls to answer a question."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from chat_handler.settings import ChatSettings
 from handler_base.clients import HttpPool, embeddings_client, llm_client, reranker_client, tts_client
+from handler_base.config import AnsweringSettings
 from handler_base.rag import PromptBudgets, QueryRewriter, RetrievalOptions, Retriever, Summariser, vector_store
 from handler_base.sessions import QuotaLimits, SessionStore
 
@@ -21,15 +21,25 @@ class Backends:
 
     Args:
         settings: Where the servers are.
+
+    Attributes:
+        pool: For the clients that one service has besides.
+        llm: Chat model.
+        tts: Speech.
+        retriever: Documents.
+        budgets: What the prompt may take.
+        rewriter: Makes a query of a question that leans on its conversation.
+        summariser: Sums up what was said.
+        sessions: Conversations, preferences and quotas.
     """
 
-    def __init__(self, settings: ChatSettings) -> None:
-        self._pool = HttpPool()
-        self._embeddings = embeddings_client(settings, self._pool)
-        self._reranker = reranker_client(settings, self._pool)
-        self._store = vector_store(settings, self._pool)
-        self.llm = llm_client(settings, self._pool)
-        self.tts = tts_client(settings, self._pool)
+    def __init__(self, settings: AnsweringSettings) -> None:
+        self.pool = HttpPool()
+        self._embeddings = embeddings_client(settings, self.pool)
+        self._reranker = reranker_client(settings, self.pool)
+        self._store = vector_store(settings, self.pool)
+        self.llm = llm_client(settings, self.pool)
+        self.tts = tts_client(settings, self.pool)
         self.retriever = Retriever(
             self._embeddings, self._store, self._reranker, RetrievalOptions.from_settings(settings)
         )
@@ -51,7 +61,7 @@ class Backends:
 
     async def open(self) -> None:
         """Open what needs opening; nothing is called yet that could be away."""
-        await self._pool.open()
+        await self.pool.open()
         await self._store.open()
         await self.sessions.open()
 
@@ -59,7 +69,7 @@ class Backends:
         """Close in reverse order."""
         await self.sessions.close()
         await self._store.close()
-        await self._pool.close()
+        await self.pool.close()
 
     def working(self) -> Mapping[str, bool]:
         """Return which of them worked when last called."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final
 
-from chat_handler.backends import Backends
-from chat_handler.exchange import Exchange
-from chat_handler.settings import ChatSettings
+from handler_base.answering.backends import Backends
+from handler_base.config import AnsweringSettings
 from handler_base.errors import FleetError
 from handler_base.rag import turns_to_summarise
+from handler_base.sessions import Turn
 
 __all__ = ["Summaries"]
 
@@ -31,23 +32,29 @@ class Summaries:
         settings: Whether to, and the budget.
     """
 
-    def __init__(self, backends: Backends, settings: ChatSettings) -> None:
+    def __init__(self, backends: Backends, settings: AnsweringSettings) -> None:
         self._backends = backends
         self._enabled = settings.summarise and settings.history_token_budget > 0
         # The summary takes a share of its own of the history's budget: see `build_prompt`.
         self._budget = settings.history_token_budget // 2
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
 
-    def consider(self, exchange: Exchange) -> None:
-        """Look at a conversation after its answer; begin a summary when it is due."""
-        key = exchange.request.user_id, exchange.session_id
+    def consider(self, user_id: str, session_id: str, turns: Sequence[Turn], *, model: str) -> None:
+        """Look at a conversation after its answer; begin a summary when it is due.
+
+        Args:
+            user_id: Whose it is.
+            session_id: Which of theirs.
+            turns: Those before the answer that no summary covers.
+            model: Writes the summary.
+        """
+        key = user_id, session_id
         if not self._enabled or key in self._running or len(self._running) >= _AT_ONCE:
             return
-        turns = exchange.turns
         characters = sum(len(turn.question) + len(turn.answer) for turn in turns)
         if characters < self._budget * _FEWEST_CHARACTERS or not turns_to_summarise(turns, budget=self._budget):
             return
-        task = asyncio.create_task(self._sum_up(*key, model=exchange.model), name="summary")
+        task = asyncio.create_task(self._sum_up(*key, model=model), name="summary")
         self._running[key] = task
         task.add_done_callback(lambda _: self._running.pop(key, None))
 
