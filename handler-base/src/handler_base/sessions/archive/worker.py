@@ -23,7 +23,7 @@ from handler_base.messages import DomainEvent, decode, detect
 from handler_base.messages.streams import AI_DEAD_LETTER, AI_EVENTS
 from handler_base.nats_client import ConsumerSpec, DeadLetters, Delivery, NatsConnection, PullConsumer, StreamManager
 from handler_base.nats_client.headers import CONTENT_TYPE, header
-from handler_base.sessions.archive._announcing import announce_stored
+from handler_base.sessions.archive._announcing import Announcer
 from handler_base.sessions.archive._pauses import Pauses, StoppedError, sleep_unless
 from handler_base.sessions.archive._retention import ExpiringStore, Retention
 from handler_base.sessions.archive.events import ARCHIVED_SUBJECTS, archived_message
@@ -111,13 +111,13 @@ class ArchiveWorker:
         titler: TitleMaker | None = None,
         expire_every: timedelta = timedelta(hours=1),
     ) -> None:
-        self._connection = connection
         self._archive = archive
         self._settings = settings
         self._titler = titler
         self._create = settings.streams_mode == "create"
         self._streams = StreamManager(connection, settings.stream_replicas)
         self._dead_letters = DeadLetters(connection)
+        self._announcer = Announcer(connection)
         self._retention = Retention(archive, timedelta(days=settings.message_retention_days), expire_every)
         self._consumer = PullConsumer(
             connection,
@@ -165,6 +165,7 @@ class ArchiveWorker:
                 await asyncio.wait(late, timeout=_LAST_MOMENT)
         await self._consumer.close(hand_back=_HAND_BACK)
         await self._dead_letters.close()
+        await self._announcer.close()
         self._waiting.clear()
         self._problem = "The archive was stopped."
 
@@ -326,10 +327,8 @@ class ArchiveWorker:
         """Tell of each message that it is stored, however often that takes."""
         pauses = Pauses()
         while due := [held for held in due if not held.delivery.settled]:
-            told = await asyncio.gather(
-                *(announce_stored(self._connection, held.message) for held in due), return_exceptions=True
-            )
-            refused = [result for result in told if isinstance(result, BaseException) and not isinstance(result, _AWAY)]
+            told = await self._announcer.tell([held.message for held in due])
+            refused = [result for result in told if result is not None and not isinstance(result, _AWAY)]
             for error in refused:
                 # Such as a permission that is missing: no reason to archive nothing more.
                 metrics.SWALLOWED_ERRORS.of("archive.announce").inc()
