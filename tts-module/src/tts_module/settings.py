@@ -1,0 +1,18 @@
+"""Settings of the TTS module."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from handler_base.config import InferenceSettings, Seconds
+
+__all__ = ["TtsSettings"]
+
+
+class TtsSettings(InferenceSettings):
+    """What the TTS module reads, besides what every service does."""
+
+    tts_timeout: Seconds = Field(60, description="Seconds for a speech when the caller names no budget.")
+    tts_chunk: float = Field(0.1, ge=0.02, le=0.1, description="Longest sound of a streamed chunk, in seconds.")
+    tts_parallel: int = Field(3, ge=1, le=16, description="Sentences of one text that are made at the same time.")
+    tts_max_chars: int = Field(20_000, ge=1, description="Most characters of a text.")
