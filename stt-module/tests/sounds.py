@@ -1,0 +1,66 @@
+"""Recordings for tests."""
+
+from __future__ import annotations
+
+import io
+import struct
+import wave
+from typing import Any, cast
+
+import av
+import numpy as np
+
+CODECS = {"webm": "libopus", "ogg": "libopus", "mp3": "mp3"}
+
+
+def tone(seconds: float = 1.0, *, rate: int = 16_000, pitch: float = 440.0, level: int = 10_000) -> bytes:
+    """A steady tone."""
+    at = np.arange(int(rate * seconds)) / rate
+    return (np.sin(2 * np.pi * pitch * at) * level).astype("<i2").tobytes()
+
+
+def wav(samples: bytes, *, rate: int = 16_000, channels: int = 1, bits: int = 16) -> bytes:
+    """A WAV file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(channels)
+        out.setsampwidth(bits // 8)
+        out.setframerate(rate)
+        out.writeframes(samples)
+    return file.getvalue()
+
+
+def wav_of_kind(kind: int, samples: bytes, *, bits: int, size: int | None = None) -> bytes:
+    """A WAV file of another encoding, or with another size in its header."""
+    header = struct.pack("<HHIIHH", kind, 1, 16_000, 16_000 * bits // 8, bits // 8, bits)
+    body = b"fmt " + struct.pack("<I", 16) + header + b"data"
+    return (
+        b"RIFF"
+        + struct.pack("<I", 0)
+        + b"WAVE"
+        + body
+        + struct.pack("<I", len(samples) if size is None else size)
+        + samples
+    )
+
+
+def encoded(samples: bytes, container: str, *, rate: int = 48_000) -> bytes:
+    """The samples in a container, at the rate a browser records with."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as out:
+        stream = cast("Any", out.add_stream(CODECS[container], rate=rate))
+        frame = av.AudioFrame.from_ndarray(np.frombuffer(samples, "<i2").reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate = 16_000
+        resampler = av.AudioResampler(
+            stream.format, stream.layout, rate, frame_size=stream.codec_context.frame_size or 960
+        )
+        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
+            out.mux(stream.encode(piece))
+        out.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def pitch_of(samples: bytes) -> float:
+    """The loudest frequency."""
+    values = np.frombuffer(samples, "<i2").astype(np.float64)
+    return float(np.abs(np.fft.rfft(values)).argmax() * 16_000 / len(values))
