@@ -9,6 +9,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import structs
+
 from handler_base.cli.exit_codes import ExitCode
 from handler_base.cli.stores import check_id, opened_archive
 from handler_base.cli.terminal import (
@@ -96,7 +98,7 @@ def _show_conversations(found: Sequence[StoredConversation], *, as_json: bool) -
 def _show_messages(found: Sequence[ArchivedMessage], *, as_json: bool, search: str = "") -> None:
     if as_json:
         for one in found:
-            print_json_line(_as_json(asdict(one)))
+            print_json_line(_as_json(structs.asdict(one)))
         return
     if not found:
         print_text("Nothing was found." if search else "No messages.")

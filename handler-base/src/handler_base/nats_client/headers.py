@@ -95,9 +95,9 @@ def decode_headers(block: bytes) -> tuple[int, str, dict[str, str]]:
     headers: dict[str, str] = {}
     for line in lines[1:]:
         name, separator, value = line.partition(":")
-        name = name.strip()
-        if separator and name and not any(map(str.isspace, name)):
-            headers.setdefault(name, value.strip())
+        words = name.split()
+        if separator and len(words) == 1:
+            headers.setdefault(words[0], value.strip())
     return status, description, headers
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
+from msgspec.structs import force_setattr
 
 from handler_base.errors import InvalidRequestError
 from handler_base.sessions.archive import Archive, ArchivedMessage, StoredConversation, UsageRow
@@ -165,7 +166,7 @@ async def test_a_row_the_database_refuses_stores_nothing(
     archive: Archive, message: MakeMessage, caplog: pytest.LogCaptureFixture, field: str, value: object
 ) -> None:
     refused = message(1, session_id="secret-session")
-    object.__setattr__(refused, field, value)
+    force_setattr(refused, field, value)
     with pytest.raises(InvalidRequestError) as raised:
         await archive.store([message(0), refused])
     assert "answer 1" not in f"{raised.value!r}{raised.value.__cause__!r}{caplog.text}"

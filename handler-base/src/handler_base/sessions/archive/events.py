@@ -44,7 +44,8 @@ def archived_message(subject: str, event: DomainEvent, *, position: int, stored_
     if said is None:
         raise InvalidRequestError("The event tells of no message.")
     kind, role = said
-    text = event.data.get("text")
+    data = event.data
+    text = data.get("text")
     if not isinstance(text, str):
         raise InvalidRequestError("The event has no text.")
     return ArchivedMessage(
@@ -58,13 +59,13 @@ def archived_message(subject: str, event: DomainEvent, *, position: int, stored_
         position=position,
         created_at=_moment(event.occurred_at, stored_at),
         kind=kind,
-        username=_text(event, "username"),
-        model=_text(event, "model"),
-        prompt_tokens=_count(event, "prompt_tokens"),
-        completion_tokens=_count(event, "completion_tokens"),
-        premium=event.data.get("premium") is True,
-        status=_text(event, "status") or "complete",
-        latency_ms=_number(event, "latency_ms"),
+        username=_text(data.get("username")),
+        model=_text(data.get("model")),
+        prompt_tokens=_count(data.get("prompt_tokens")),
+        completion_tokens=_count(data.get("completion_tokens")),
+        premium=data.get("premium") is True,
+        status=_text(data.get("status")) or "complete",
+        latency_ms=_number(data.get("latency_ms")),
     )
 
 
@@ -73,27 +74,26 @@ def _storable(text: str) -> str:
     return text.replace("\0", "\ufffd")
 
 
-def _text(event: DomainEvent, name: str) -> str:
-    value = event.data.get(name)
+def _text(value: object) -> str:
     return _storable(value) if isinstance(value, str) else ""
 
 
-def _number(event: DomainEvent, name: str) -> float:
-    value = event.data.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+def _number(value: object) -> float:
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return 0.0
     return max(float(value), 0.0)
 
 
-def _count(event: DomainEvent, name: str) -> int:
-    return int(min(_number(event, name), _MOST_TOKENS))
+def _count(value: object) -> int:
+    return 0 if value is None else int(min(_number(value), _MOST_TOKENS))
 
 
 def _moment(told: str, stored_at: datetime) -> datetime:
     """Return when an event happened, as it tells itself where that can be."""
     try:
         moment = datetime.fromisoformat(told)
-        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+        if moment.tzinfo is not UTC:
+            moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         return stored_at
     return min(moment, stored_at)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +23,7 @@ __all__ = [
     "search_messages",
 ]
 
-_MESSAGE = [messages.c[field.name] for field in fields(ArchivedMessage)]
+_MESSAGE = [messages.c[name] for name in ArchivedMessage.__struct_fields__]
 
 _OF_CONVERSATION = (
     messages.c.user_id == conversations.c.user_id,

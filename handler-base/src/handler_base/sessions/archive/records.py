@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Final, Literal
+from typing import Final, Literal, get_args
+
+import msgspec
 
 from handler_base.errors import InvalidRequestError
 
@@ -20,10 +22,11 @@ LONGEST_MESSAGE_ID: Final = 512
 """Longest message id: a user id, a request id and the name of an event, and what joins them."""
 
 _TOO_LARGE: Final = 2**63
+_ROLES: Final = frozenset(get_args(Role))
+_KINDS: Final = frozenset(get_args(Kind))
 
 
-@dataclass(frozen=True, slots=True)
-class ArchivedMessage:
+class ArchivedMessage(msgspec.Struct, frozen=True, gc=False):
     """One message of a conversation; it never changes once it is stored.
 
     Attributes:
@@ -71,17 +74,16 @@ class ArchivedMessage:
         """
         _check_id("id", self.id, LONGEST_MESSAGE_ID)
         _check_id("session_id", self.session_id, LONGEST_ID)
-        for name, value in (("user_id", self.user_id), ("request_id", self.request_id)):
-            if value != "":
-                _check_id(name, value, LONGEST_ID)
-        if self.role not in {"user", "assistant"}:
+        if self.user_id != "":
+            _check_id("user_id", self.user_id, LONGEST_ID)
+        if self.request_id != "":
+            _check_id("request_id", self.request_id, LONGEST_ID)
+        if self.role not in _ROLES:
             raise InvalidRequestError("The role of a message is user or assistant.")
-        if self.kind not in {"chat", "voice"}:
+        if self.kind not in _KINDS:
             raise InvalidRequestError("The kind of a message is chat or voice.")
-        for text in (self.content, self.username, self.model, self.status):
-            _check_text(text)
-        for number in (self.position, self.prompt_tokens, self.completion_tokens):
-            _check_number(number)
+        _check_texts(self.content, self.username, self.model, self.status)
+        _check_numbers(self.position, self.prompt_tokens, self.completion_tokens)
         if self.created_at.tzinfo is None:
             raise InvalidRequestError("The time of a message needs a time zone.")
 
@@ -119,11 +121,13 @@ def _check_id(name: str, value: object, longest: int) -> None:
         raise InvalidRequestError(f"The {name} of a message has 1 to {longest} printable characters.")
 
 
-def _check_text(value: object) -> None:
-    if not isinstance(value, str):
-        raise InvalidRequestError("What a message says, and of whom, is text.")
+def _check_texts(*values: object) -> None:
+    for value in values:
+        if not isinstance(value, str):
+            raise InvalidRequestError("What a message says, and of whom, is text.")
 
 
-def _check_number(value: object) -> None:
-    if not isinstance(value, int) or not 0 <= value < _TOO_LARGE:
-        raise InvalidRequestError("The numbers of a message are whole, not negative, and below 2 ** 63.")
+def _check_numbers(*values: object) -> None:
+    for value in values:
+        if not isinstance(value, int) or not 0 <= value < _TOO_LARGE:
+            raise InvalidRequestError("The numbers of a message are whole, not negative, and below 2 ** 63.")

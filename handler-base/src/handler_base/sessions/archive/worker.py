@@ -208,7 +208,6 @@ class ArchiveWorker:
             log.error("a stream is not as the contract says", extra={"difference": difference})
 
     def _take(self, delivery: Delivery) -> None:
-        self._behind = delivery.behind
         try:
             message = _read(delivery)
         except FleetError as error:
@@ -228,6 +227,7 @@ class ArchiveWorker:
     async def _archive_next(self) -> None:
         """Wait for a batch and see it through."""
         batch = await self._next_batch()
+        self._behind = batch[-1].delivery.behind if batch else 0
         try:
             await self._see_through(batch)
         except FleetError as error:
