@@ -67,17 +67,22 @@ async def test_bodies_do_not_pile_up(vitals: Vitals, caller: ChatCaller) -> None
 
 
 async def test_durable_bodies_do_not_pile_up(vitals: Vitals, caller: ChatCaller) -> None:
-    taken = await vitals.answered()
-    before = vitals.resident
-    bodies = [body for _ in range(3) for body in huge()]
-    for body in bodies:
-        await caller.client.jetstream_publish("ai.chat.user.ann.message", body.payload, headers=body.headers)
+    async def round_of_bodies() -> int:
+        taken = await vitals.answered()
+        bodies = list(huge())
+        for body in bodies:
+            await caller.client.jetstream_publish("ai.chat.user.ann.message", body.payload, headers=body.headers)
 
-    async def all_taken() -> bool:
-        return await vitals.answered() >= taken + len(bodies)
+        async def all_taken() -> bool:
+            return await vitals.answered() >= taken + len(bodies)
 
-    await wait_until(all_taken, timeout=10, every=0.05)
-    assert vitals.resident - before < 24 * MIB
+        await wait_until(all_taken, timeout=10, every=0.05)
+        return vitals.resident
+
+    # Several are held at the same time, and the allocator keeps their room: what counts is that it stays at that.
+    first = [await round_of_bodies() for _ in range(3)]
+    later = [await round_of_bodies() for _ in range(5)]
+    assert min(later[2:]) - max(first) < 16 * MIB
 
 
 async def test_the_event_loop_is_not_held_up(vitals: Vitals, caller: ChatCaller) -> None:
