@@ -33,6 +33,8 @@ class Context:
         user_id: Who asks, or empty.
         session_id: The conversation that events belong to; the question's own, unless the handler finds another.
         streams: The pieces it sends.
+        refusal: Sent in place of the endpoint's error answer when the method raises, where the method has more to say
+            than the error does. A question refused like this is done with: it is neither tried again nor kept aside.
     """
 
     __slots__ = (
@@ -42,6 +44,7 @@ class Context:
         "attempt",
         "deadline",
         "encoding",
+        "refusal",
         "request_id",
         "session_id",
         "stages",
@@ -66,6 +69,7 @@ class Context:
         self.attempt = attempt
         self.stages = Stages()
         self.streams: list[StreamWriter[Any]] = []
+        self.refusal: Message | None = None
         self.user_id: str = getattr(question.message, "user_id", "")
         self.session_id = question.session_id
         self._sender = sender

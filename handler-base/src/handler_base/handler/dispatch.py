@@ -56,6 +56,11 @@ class Outcome:
     error: FleetError | None = None
     context: Context | None = None
 
+    @property
+    def refusal(self) -> Message | None:
+        """What the method answers in its own words with its error."""
+        return self.context.refusal if self.context is not None and self.error is not None else None
+
 
 class Dispatcher:
     """Takes messages from subscriptions and consumers through their handler methods.
@@ -191,7 +196,7 @@ class Dispatcher:
         streamed = outcome.context is not None and outcome.context.streamed
         again = error is not None and error.type in _RETRYABLE and not streamed
         # Nothing would be gained by trying again, or by keeping it aside.
-        refused = isinstance(error, QuotaExceededError)
+        refused = isinstance(error, QuotaExceededError) or outcome.refusal is not None
         if again and not refused and delivery.attempt < self._policy.max_deliver and not question.deadline.expired():
             await delivery.nak(self._policy.delay(delivery.attempt))
             return error
@@ -256,7 +261,7 @@ class Dispatcher:
             for stream in outcome.context.streams:
                 await stream.close(outcome.error)
         if outcome.error is not None:
-            await self._sender.answer_error(question, outcome.error)
+            await self._sender.answer_error(question, outcome.error, outcome.refusal)
             return outcome.error
         if outcome.result is not None:
             return await self._sender.answer(question, outcome.result)

@@ -72,11 +72,19 @@ class Sender:
         await self.answer_error(question, error)
         return error
 
-    async def answer_error(self, question: Question, error: FleetError) -> None:
-        """Send the error answer, in the response type the caller waits for where the question could be read."""
+    async def answer_error(self, question: Question, error: FleetError, refusal: Message | None = None) -> None:
+        """Send the error answer, in the response type the caller waits for where the question could be read.
+
+        Args:
+            question: What cannot be answered.
+            error: Why.
+            refusal: The answer that the handler gives itself; None: the endpoint's error answer.
+        """
         build = question.endpoint.error_answer
         message: Message
-        if question.message is None or build is None:
+        if refusal is not None:
+            message = refusal
+        elif question.message is None or build is None:
             message = ErrorResponse(message=error.message, type=error.type.value)
         else:
             message = build(question.message, error)

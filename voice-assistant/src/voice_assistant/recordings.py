@@ -1,0 +1,80 @@
+"""Recorded questions: what they are by their own first bytes, before anything is asked to decode them."""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import Final
+
+from handler_base.errors import InvalidRequestError, UnsupportedFormatError
+from handler_base.messages.domain import AudioFormat
+
+__all__ = ["NOTHING_HEARD", "check_recording", "check_speech", "words_of"]
+
+NOTHING_HEARD: Final = "No speech was found in the audio."
+
+_NOISE: Final = re.compile(r"\[[^\]]{0,80}\]|\([^)]{0,80}\)|\*[^*]{0,80}\*|<\|[^|]{0,40}\|>")
+"""What transcription servers write for what is no speech: ``[BLANK_AUDIO]``, ``(music)``, ``*sighs*``."""
+
+_WEBM: Final = b"\x1a\x45\xdf\xa3"
+_WAV_HEADER: Final = 12
+
+
+def check_speech(audio: bytes) -> bytes:
+    """Return a recording, if there is anything in it.
+
+    Raises:
+        InvalidRequestError: There is not.
+    """
+    if not audio or (audio[:4] == b"RIFF" and _samples(audio) == 0):
+        raise InvalidRequestError(NOTHING_HEARD)
+    return audio
+
+
+def check_recording(audio: bytes, named: str) -> AudioFormat:
+    """Return the format of a recording: by its first bytes, since those are what a decoder goes by.
+
+    Args:
+        audio: The recording.
+        named: The format its sender named, in any case.
+
+    Raises:
+        UnsupportedFormatError: It is none that questions may have, whatever it is called.
+    """
+    AudioFormat.named(named)
+    if audio[:4] == b"RIFF" and audio[8:12] == b"WAVE":
+        if _samples(audio) is None:
+            raise UnsupportedFormatError("The audio has a broken header.")
+        return AudioFormat.WAV
+    if audio[:4] == _WEBM:
+        return AudioFormat.WEBM
+    # MPEG's frames begin with eleven bits set; the layer bits of layer three are 01.
+    if audio[:3] == b"ID3" or (len(audio) > 1 and audio[0] == 0xFF and audio[1] & 0xE6 == 0xE2):
+        return AudioFormat.MP3
+    raise UnsupportedFormatError("Audio must be wav, webm or mp3.")
+
+
+def words_of(transcript: str) -> str:
+    """Return a transcript, or nothing where all of it are marks and remarks about noise."""
+    spoken = _NOISE.sub(" ", transcript)
+    return transcript.strip() if any(map(str.isalnum, spoken)) else ""
+
+
+def _samples(wav: bytes) -> int | None:
+    """Return the bytes of samples in a WAV file; None where its header says nothing of them or is cut off."""
+    position = _WAV_HEADER
+    described = False
+    while position + 8 <= len(wav):
+        name, size = struct.unpack_from("<4sI", wav, position)
+        position += 8
+        if name == b"data":
+            return min(size, len(wav) - position) if described else None
+        if name == b"fmt ":
+            if size < 16 or position + 16 > len(wav):
+                return None
+            _, channels, rate = struct.unpack_from("<HHI", wav, position)
+            if not channels or not rate:
+                return None
+            described = True
+        position += size + size % 2
+    return None

@@ -1,0 +1,121 @@
+"""A spoken question in, a spoken and grounded answer out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import ClassVar
+
+from handler_base.answering import Summaries
+from handler_base.clients.speech import check_language, check_voice
+from handler_base.errors import InvalidRequestError, QuotaExceededError
+from handler_base.handler import Context, Handler, endpoint
+from handler_base.messages import Message, VoiceRequest
+from handler_base.messages.domain import check_transcript
+from handler_base.messages.streams import AI_VOICE_STREAM, StreamSpec
+from handler_base.messages.subjects import (
+    VOICE_CANCEL,
+    VOICE_EVENT,
+    VOICE_REQUEST,
+    VOICE_REQUEST_LEGACY,
+    VOICE_RESPONSE,
+    VOICE_RESPONSE_LEGACY,
+    VOICE_USER_REQUEST,
+    Subject,
+)
+from handler_base.sessions import Opening
+from voice_assistant.answers import failed_answer
+from voice_assistant.backends import VoiceBackends
+from voice_assistant.exchange import Exchange
+from voice_assistant.recordings import check_recording, check_speech, words_of
+from voice_assistant.replying import Reply
+from voice_assistant.settings import VoiceSettings
+
+__all__ = ["VoiceHandler"]
+
+
+class VoiceHandler(Handler[VoiceSettings]):
+    """Recording → transcript → conversation → retrieval → model → speech, each as early as it can be."""
+
+    name: ClassVar[str] = "voice-assistant"
+    description: ClassVar[str] = "Answers spoken questions from documents, aloud."
+    streams: ClassVar[tuple[StreamSpec, ...]] = (AI_VOICE_STREAM,)
+    events: ClassVar[Subject | None] = VOICE_EVENT
+
+    def __init__(self, settings: VoiceSettings) -> None:
+        super().__init__(settings)
+        self._backends = VoiceBackends(settings)
+        self._summaries = Summaries(self._backends, settings)
+
+    async def open(self) -> None:
+        """Open the clients of the model servers, the documents and the memory."""
+        await self._backends.open()
+
+    async def close(self) -> None:
+        """Close what `open` opened."""
+        await self._summaries.close()
+        await self._backends.close()
+
+    def dependencies(self) -> Mapping[str, bool]:
+        """Return which backends work."""
+        return self._backends.working()
+
+    @endpoint(
+        core=(VOICE_REQUEST_LEGACY, VOICE_REQUEST),
+        durable=(VOICE_USER_REQUEST,),
+        respond_on={
+            VOICE_REQUEST_LEGACY: VOICE_RESPONSE_LEGACY,
+            VOICE_REQUEST: VOICE_RESPONSE,
+            VOICE_USER_REQUEST: VOICE_RESPONSE,
+        },
+        error_answer=failed_answer,
+        cancel=VOICE_CANCEL,
+        budget=lambda settings: timedelta(seconds=settings.voice_timeout),
+    )
+    async def answer(self, request: VoiceRequest, context: Context) -> Message:
+        """Answer a spoken question."""
+        check_voice(request.voice)
+        check_language(request.language)
+        exchange = await self._open(request, context)
+        reply = Reply(exchange, context, self._backends, self._summaries, self.settings)
+        try:
+            await self._hear(exchange, context)
+        except InvalidRequestError as error:
+            context.refusal = await reply.apologise(error)
+            raise
+        return await reply.answer()
+
+    async def _open(self, request: VoiceRequest, context: Context) -> Exchange:
+        """Find the conversation, or begin it.
+
+        Raises:
+            QuotaExceededError: The user has used up what is granted.
+        """
+        opening = Opening()
+        if self._backends.sessions.enabled:
+            asked = time.perf_counter()
+            opening = await self._backends.sessions.begin(
+                request.user_id, request.session_id, premium=request.premium, kind="voice"
+            )
+            context.stages.add("memory", time.perf_counter() - asked)
+        if opening.retry_after is not None:
+            raise QuotaExceededError(retry_after=opening.retry_after)
+        return Exchange(request, opening, self.settings, context)
+
+    async def _hear(self, exchange: Exchange, context: Context) -> None:
+        """Find out what was asked.
+
+        Raises:
+            InvalidRequestError: Nothing was said.
+            UnsupportedFormatError: It is no recording that can be read.
+        """
+        request = exchange.request
+        audio = check_speech(request.audio)
+        audio_format = check_recording(audio, request.format)
+        exchange.received()
+        with context.stages.measure("stt"):
+            transcription = await self._backends.stt.transcribe(
+                audio, audio_format=audio_format.value, language=exchange.wanted_language, deadline=context.deadline
+            )
+        exchange.heard(check_transcript(words_of(transcription.text)), transcription)
