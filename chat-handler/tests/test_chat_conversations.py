@@ -13,7 +13,7 @@ from handler_base.handler import Service
 from handler_base.messages import ChatRequest, LoginEvent
 from handler_base.sessions import Preferences, SessionStore
 from handler_base.testing.chat_caller import ChatCaller
-from handler_base.testing.inference import FakeEmbeddings, FakeLLM, FakeTTS
+from handler_base.testing.inference import FakeEmbeddings, FakeLLM, FakeTTS, status
 from handler_base.testing.redis_server import RedisServer
 from handler_base.testing.waiting import wait_until
 
@@ -209,6 +209,15 @@ async def test_a_durable_question_over_the_quota_is_answered_at_once(
     assert (await caller.put(said("hi"))).answer.success
     async with asyncio.timeout(3):
         assert (await caller.put(said("again"))).error_code == "429"
+
+
+async def test_a_question_that_is_tried_again_is_charged_once(
+    start: StartChat, caller: ChatCaller, keeping: dict[str, object], llm: FakeLLM
+) -> None:
+    await start(**keeping, quota_requests_per_minute=1, max_deliver=5)
+    llm.script.failures = [status(503)] * 3
+    assert (await caller.put(said("hi"))).answer.success
+    assert (await caller.ask(said("one more"))).error_code == "429"
 
 
 async def test_what_was_read_of_a_stopped_answer_is_remembered(

@@ -77,6 +77,7 @@ class SessionStore:
             (self._ttl, str(most_turns), flag, *map(str, granted))
             for flag, granted in zip(_FLAGS, self._granted, strict=True)
         ]
+        self._uncharged = [(self._ttl, str(most_turns), flag, "0", "0") for flag in _FLAGS]
 
     @property
     def enabled(self) -> bool:
@@ -110,6 +111,7 @@ class SessionStore:
         username: str = "",
         kind: str = "chat",
         metadata: Mapping[str, str] | None = None,
+        charge: bool = True,
     ) -> Opening:
         """Open or continue a session for a question, in one round trip.
 
@@ -120,12 +122,14 @@ class SessionStore:
             username: For a session that is opened.
             kind: `chat` or `voice`, for a session that is opened.
             metadata: For a session that is opened.
+            charge: Whether it draws on the quota; a question that is tried again has done so before.
         """
         if self._link is None:
             return Opening(session_id)
         noted = _encode_json(metadata) if metadata else b""
+        standing = (self._standing if charge else self._uncharged)[premium]
         reply = await self._try(
-            "begin", scripts.BEGIN, part(user_id), part(session_id), *self._standing[premium], kind, username, noted
+            "begin", scripts.BEGIN, part(user_id), part(session_id), *standing, kind, username, noted
         )
         if reply is None:
             return Opening(session_id)
