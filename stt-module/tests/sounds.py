@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import av
 import numpy as np
+import numpy.typing as npt
 
 CODECS = {"webm": "libopus", "ogg": "libopus", "mp3": "mp3"}
 
@@ -64,3 +65,25 @@ def pitch_of(samples: bytes) -> float:
     """The loudest frequency."""
     values = np.frombuffer(samples, "<i2").astype(np.float64)
     return float(np.abs(np.fft.rfft(values)).argmax() * 16_000 / len(values))
+
+
+def noise(seconds: float, *, level: int, seed: int = 1) -> bytes:
+    """White noise of a level, as its deviation."""
+    samples = np.random.default_rng(seed).normal(0, level, int(16_000 * seconds))
+    return samples.astype("<i2").tobytes()
+
+
+def vowels(seconds: float, *, level: int = 9_000) -> bytes:
+    """A voice of sorts: pulses of a wandering pitch through the resonances of a few vowels, with a dip between them."""
+    at = np.arange(int(16_000 * seconds)) / 16_000
+    phase = np.cumsum(120 + 15 * np.sin(2 * np.pi * 0.9 * at)) / 16_000
+    kinds = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480))
+    sound = np.zeros(len(at))
+    for index, formants in enumerate(kinds):
+        here = (at * 4).astype(int) % len(kinds) == index
+        for harmonic in range(1, 30):
+            gain = sum(1 / (1 + ((harmonic * 120 - formant) / 90) ** 2) for formant in formants)
+            sound += here * gain * np.sin(2 * np.pi * harmonic * phase)
+    sound *= 0.55 + 0.45 * np.sin(2 * np.pi * 4 * at)
+    samples: npt.NDArray[np.float64] = sound / np.abs(sound).max() * level
+    return samples.astype("<i2").tobytes()

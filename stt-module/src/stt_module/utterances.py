@@ -43,7 +43,7 @@ class EndpointRules:
     """Most silence kept behind the last voice."""
     longest: timedelta = timedelta(seconds=30)
     """An utterance is cut here; what comes after it is the next one."""
-    most_bytes: int = 2**21
+    most_bytes: int = 2**20
     """The same by size; it bounds what a session can hold."""
 
     def __post_init__(self) -> None:
