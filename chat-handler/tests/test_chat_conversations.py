@@ -215,7 +215,7 @@ async def test_a_question_that_is_tried_again_is_charged_once(
     start: StartChat, caller: ChatCaller, keeping: dict[str, object], llm: FakeLLM
 ) -> None:
     await start(**keeping, quota_requests_per_minute=1, max_deliver=5)
-    llm.script.failures = [status(503)] * 3
+    llm.script.failures = [status(503)]
     assert (await caller.put(said("hi"))).answer.success
     assert (await caller.ask(said("one more"))).error_code == "429"
 
