@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -99,12 +99,14 @@ class TTSScript(Script):
 
     Attributes:
         chunks: The samples, in the pieces in which they are streamed.
+        sound: Makes the pieces from the text, in place of `chunks`, in OpenAI's interface.
         sample_rate: Of the samples.
         tell_rate: Whether the ``Content-Type`` of raw samples names the rate.
         voices: Names of its voices.
     """
 
     chunks: Sequence[bytes] = (b"\x01\x00" * 480, b"\x02\x00" * 480, b"\x03\x00" * 480)
+    sound: Callable[[str], Sequence[bytes]] | None = None
     sample_rate: int = 24_000
     tell_rate: bool = True
     voices: list[str] = field(default_factory=lambda: ["anna", "ben"])
@@ -167,10 +169,12 @@ class FakeTTS(FakeServer):
         return [wav_file(b"", self.script.sample_rate, streamed=True), *self.script.chunks]
 
     async def _openai(self, request: web.Request) -> web.StreamResponse:
-        wanted = self.recorded(request).json["response_format"]
+        asked = self.recorded(request).json
+        wanted = asked["response_format"]
         if wanted == "pcm":
             rate = f";rate={self.script.sample_rate}" if self.script.tell_rate else ""
-            return await self.stream(request, self.script.chunks, f"audio/pcm{rate}")
+            chunks = self.script.sound(asked["input"]) if self.script.sound is not None else self.script.chunks
+            return await self.stream(request, chunks, f"audio/pcm{rate}")
         if wanted == "wav":
             return await self.stream(request, self._streamed_file(), "audio/wav")
         return await self.whole(request, b"ID3" + self.pcm, "audio/mpeg")
