@@ -38,7 +38,13 @@ async def start(nats: NatsServer, server: FakeTTS) -> AsyncIterator[StartTts]:
     async with AsyncExitStack() as stack:
 
         async def start_one(**values: object) -> Service:
-            where = {"nats_url": nats.url, "tts_url": server.url, "health_host": "127.0.0.1", "health_port": 0}
+            where = {
+                "nats_url": nats.url,
+                "tts_url": server.url,
+                "health_host": "127.0.0.1",
+                "health_port": 0,
+                "drain_timeout": 2,
+            }
             service = Service(TtsModule(TtsSettings.model_validate({**where, **values})))
             await service.start()
             stack.push_async_callback(service.stop)

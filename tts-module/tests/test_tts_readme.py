@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from handler_base.errors import ERROR_CODES
 from handler_base.handler import endpoints_of
+from handler_base.messages.subjects import TTS_CANCEL
 from tts_module import TtsModule, TtsSettings
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -39,6 +40,7 @@ def test_every_subject_is_there() -> None:
     for endpoint in endpoints_of(TtsModule):
         for subject in (*endpoint.core, *endpoint.durable, *endpoint.responses.values()):
             assert f"`{subject.template}`" in README
+    assert f"`{TTS_CANCEL.template}`" in README
 
 
 def test_the_error_codes_are_those_of_the_contract() -> None:

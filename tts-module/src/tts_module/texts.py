@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from handler_base.errors import InvalidRequestError, PayloadTooLargeError
+from handler_base.errors import InvalidRequestError
 from handler_base.speech import speakable, split_sentences
 
 __all__ = ["sentences_of"]
@@ -18,15 +18,12 @@ _QUICK: Final = 2000
 """Characters that are read within a millisecond; more are read beside the event loop."""
 
 
-async def sentences_of(text: str, language: str, *, most_chars: int) -> list[str]:
+async def sentences_of(text: str, language: str) -> list[str]:
     """Return the sentences of a text as they are said, at least one.
 
     Raises:
-        PayloadTooLargeError: The text is too long.
         InvalidRequestError: There is nothing in it to say.
     """
-    if len(text) > most_chars:
-        raise PayloadTooLargeError(f"The text has more than {most_chars} characters.")
     quick = len(text) <= _QUICK
     sentences = _split(text, language) if quick else await asyncio.to_thread(_split, text, language)
     if not sentences:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import ClassVar
 
 from handler_base.clients import HttpPool, tts_client
-from handler_base.clients.audio import SpeechChunk
-from handler_base.errors import UpstreamError
-from handler_base.handler import Context, Handler, endpoint
+from handler_base.errors import UpstreamUnavailableError
+from handler_base.handler import Context, Handler, Worker, endpoint
 from handler_base.messages import TTSRequest, TTSStatus
 from handler_base.messages.subjects import TTS_AUDIO, TTS_REQUEST, TTS_STATUS
-from tts_module.answers import failed, status
-from tts_module.chunks import AudioStream, Chunker
+from handler_base.nats_client import NatsConnection
+from tts_module.answers import failed, full, status
+from tts_module.cancelling import Cancelling
+from tts_module.chunks import AudioStream
+from tts_module.flow import Flow
+from tts_module.formats import check
 from tts_module.settings import TtsSettings
-from tts_module.speaking import spoken
 from tts_module.speeches import Speeches
+from tts_module.synthesis import Synthesis
 from tts_module.texts import sentences_of
 
 __all__ = ["TtsModule"]
+
+_ROOM = 4 * 1024
+"""Bytes kept for everything in a message but its sound."""
 
 
 class TtsModule(Handler[TtsSettings]):
@@ -33,6 +40,7 @@ class TtsModule(Handler[TtsSettings]):
         self._pool = HttpPool()
         self._tts = tts_client(settings, self._pool)
         self._speeches = Speeches(settings.max_concurrency, settings.queue_size)
+        self._connection: NatsConnection | None = None
 
     async def open(self) -> None:
         """Open the connections to the speech server."""
@@ -41,6 +49,11 @@ class TtsModule(Handler[TtsSettings]):
     async def close(self) -> None:
         """Close them."""
         await self._pool.close()
+
+    def workers(self, connection: NatsConnection) -> Sequence[Worker]:
+        """Return what hears the cancel messages."""
+        self._connection = connection
+        return (Cancelling(connection, self._speeches),)
 
     def dependencies(self) -> Mapping[str, bool]:
         """Return whether the speech server works."""
@@ -57,34 +70,43 @@ class TtsModule(Handler[TtsSettings]):
     async def speak(self, request: TTSRequest, context: Context) -> TTSStatus:
         """Speak a text."""
         with self._speeches.entered(context.session_id, context.request_id) as speech:
+            audio_format = check(request, most_chars=self.settings.tts_max_chars)
             await self._tell(context, "queued")
             async with self._speeches.turn(speech):
                 await self._tell(context, "processing")
-                sentences = await sentences_of(request.text, request.language, most_chars=self.settings.tts_max_chars)
-                await self._stream(request, context, sentences)
+                synthesis = await self._synthesis(request, context)
+                if request.stream:
+                    await self._stream(synthesis, context)
+                else:
+                    whole = await synthesis.whole(audio_format, context.max_payload - _ROOM)
+                    subject = TTS_AUDIO.format(session_id=context.session_id)
+                    await context.publish(subject, full(context.session_id, whole))
         return status(context.session_id, "completed")
 
     async def _tell(self, context: Context, what: str) -> None:
         session_id = context.session_id
         await context.publish(TTS_STATUS.format(session_id=session_id), status(session_id, what))
 
-    async def _stream(self, request: TTSRequest, context: Context, sentences: list[str]) -> None:
-        def make(text: str) -> AsyncGenerator[SpeechChunk]:
-            return self._tts.stream(text, voice=request.speaker, language=request.language, deadline=context.deadline)
+    async def _synthesis(self, request: TTSRequest, context: Context) -> Synthesis:
+        return Synthesis(
+            tts=self._tts,
+            sentences=await sentences_of(request.text, request.language),
+            voice=request.speaker,
+            language=request.language,
+            parallel=self.settings.tts_parallel,
+            deadline=context.deadline,
+        )
 
+    async def _stream(self, synthesis: Synthesis, context: Context) -> None:
+        if self._connection is None:
+            raise UpstreamUnavailableError
+        flow = Flow(self._connection, context.deadline)
         session_id = context.session_id
         stream = context.stream(TTS_AUDIO.format(session_id=session_id), AudioStream(session_id))
-        chunker = Chunker(self.settings.tts_chunk)
-        async with spoken(sentences, make, parallel=self.settings.tts_parallel) as in_order:
-            for number, sentence in enumerate(in_order, start=1):
-                while piece := await sentence.next():
-                    for chunk in chunker.feed(piece):
-                        await stream.write(chunk)
-                if number < len(sentences):
-                    for chunk in chunker.flush():
-                        await stream.write(chunk)
-        last = chunker.close()
-        if not last.audio:
-            raise UpstreamError("The speech server sent no sound.")
-        await stream.write(last)
-        stream.closed = True
+        async with contextlib.aclosing(synthesis.chunks(self.settings.tts_chunk)) as chunks:
+            async for chunk in chunks:
+                await stream.write(chunk)
+                if chunk.is_last:
+                    stream.closed = True
+                else:
+                    await flow.sent(len(chunk.audio))

@@ -12,7 +12,7 @@ from handler_base.deadline import Deadline
 from handler_base.errors import FleetError, InvalidRequestError, PayloadTooLargeError
 from handler_base.handler.endpoints import Endpoint
 from handler_base.messages import Encoding, Message, decode, detect
-from handler_base.messages.subjects import Subject, check_token, is_ingress, response_subject_allowed
+from handler_base.messages.subjects import Subject, check_token, is_ingress, is_token, response_subject_allowed
 from handler_base.nats_client import headers as names
 from handler_base.nats_client.headers import header
 
@@ -102,6 +102,8 @@ def read_question(
         _address(question, cast("_Asked", message), allowed)
     except FleetError as error:
         question.error = detached(error)
+        if not question.response_subject:
+            _address_unread(question, raw_subject)
     return question
 
 
@@ -165,3 +167,13 @@ def _address(question: Question, message: _Asked, allowed: tuple[str, ...]) -> N
         if not response_subject_allowed(asked, allowed):
             raise InvalidRequestError("response_subject must be an inbox or a response subject of the fleet.")
         question.response_subject = asked
+
+
+def _address_unread(question: Question, raw_subject: str) -> None:
+    """Find where a session hears of a question that could not be read: its subject names the session."""
+    response = question.endpoint.responses.get(question.subject)
+    session_id = (question.subject.match(raw_subject) or {}).get("session_id", "")
+    if response is None or response.placeholders != ("session_id",) or not is_token(session_id):
+        return
+    question.session_id = session_id
+    question.response_subject = response.format(session_id=session_id)

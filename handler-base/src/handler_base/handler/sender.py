@@ -81,13 +81,17 @@ class Sender:
             refusal: The answer that the handler gives itself; None: the endpoint's error answer.
         """
         build = question.endpoint.error_answer
+        asked = question.message
+        if asked is None and question.session_id:
+            # A session waits for one type of answer, also to what could not be read.
+            asked = question.endpoint.schema()
         message: Message
         if refusal is not None:
             message = refusal
-        elif question.message is None or build is None:
+        elif asked is None or build is None:
             message = ErrorResponse(message=error.message, type=error.type.value)
         else:
-            message = build(question.message, error)
+            message = build(asked, error)
             if question.session_id and getattr(message, "session_id", None) == "":
                 # Of a session that only the subject names.
                 message.session_id = question.session_id  # type: ignore[attr-defined]  # looked at just now

@@ -38,6 +38,7 @@ __all__ = [
     "Subject",
     "check_token",
     "is_ingress",
+    "is_token",
     "patterns_overlap",
     "response_subject_allowed",
     "subject_matches",
@@ -63,9 +64,14 @@ def check_token(name: str, value: str) -> str:
     Raises:
         InvalidRequestError: It is empty, too long or has other characters than ``A-Z a-z 0-9 _ -``.
     """
-    if not _TOKEN.fullmatch(value):
+    if not is_token(value):
         raise InvalidRequestError(f"{name} must be 1 to 128 of A-Z, a-z, 0-9, '_' and '-'.")
     return value
+
+
+def is_token(value: str) -> bool:
+    """Whether `value` is a single subject token of the contract."""
+    return _TOKEN.fullmatch(value) is not None
 
 
 @dataclass(frozen=True)
