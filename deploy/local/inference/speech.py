@@ -12,9 +12,15 @@ from typing import Any, Final
 from aiohttp import web
 
 from deploy.local.inference.bodies import boolean, read_object, string
-from deploy.local.inference.speech_engines import Speaker
+from deploy.local.inference.speech_engines import Speaker, Speech
 from deploy.local.inference.speech_formats import FORMATS, content_type, open_file, whole_file
-from handler_base.errors import FleetError, InvalidRequestError, PayloadTooLargeError, UpstreamUnavailableError
+from handler_base.errors import (
+    FleetError,
+    InvalidRequestError,
+    PayloadTooLargeError,
+    RequestCancelledError,
+    UpstreamUnavailableError,
+)
 from handler_base.speech import split_sentences
 
 __all__ = ["SpeechRoutes"]
@@ -66,7 +72,11 @@ class SpeechRoutes:
         question = _read(await read_object(request), speaker)
         if question.streamed and len(question.sentences) > 1:
             return await self._stream(request, speaker, question)
-        spoken = [await speaker.say(text, voice=question.voice, speed=question.speed) for text in question.sentences]
+        spoken: list[Speech] = []
+        for text in question.sentences:
+            if request.transport is None:
+                raise RequestCancelledError
+            spoken.append(await speaker.say(text, voice=question.voice, speed=question.speed))
         rate = spoken[0].rate
         file = await asyncio.to_thread(whole_file, question.audio_format, rate, [part.samples for part in spoken])
         return web.Response(body=file, headers={"Content-Type": content_type(question.audio_format, rate)})

@@ -57,6 +57,11 @@ class Speaker:
         voices: Names of its voices, the default first.
         command: Makes the command line of a voice, a speed and a text; the command writes a WAV file to stdout.
         at_once: Runs at the same time.
+
+    Attributes:
+        name: As given.
+        voices: As given.
+        waiting: Sentences being spoken or waiting for that.
     """
 
     def __init__(
@@ -70,8 +75,8 @@ class Speaker:
         self.name = name
         self.voices = tuple(voices)
         self._command = command
+        self.waiting = 0
         self._places = asyncio.Semaphore(at_once)
-        self._waiting = 0
 
     async def say(self, text: str, *, voice: str, speed: float) -> Speech:
         """Return a sentence as sound.
@@ -85,14 +90,14 @@ class Speaker:
             OverloadedError: Too many sentences are waiting.
             InternalError: The program failed.
         """
-        if self._waiting >= _MOST_WAITING:
+        if self.waiting >= _MOST_WAITING:
             raise OverloadedError
-        self._waiting += 1
+        self.waiting += 1
         try:
             async with self._places:
                 return _read(await _output(self._command(voice, speed, text)))
         finally:
-            self._waiting -= 1
+            self.waiting -= 1
 
 
 def find_speaker() -> Speaker | None:

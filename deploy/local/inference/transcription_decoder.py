@@ -28,6 +28,9 @@ _DICTIONARY: Final = _MODEL / "cmudict-en-us.dict"
 _SHARE: Final = 0.2
 """Of the words of the documents in the mix; from 0.1 to 0.5 it makes little difference."""
 
+_MOST_STATES: Final = 3000
+"""Of the search at a time. Speech is heard no worse than without a limit, and noise takes no longer than speech."""
+
 _FRAME: Final = 0.03
 _LONG_PAUSE: Final = 0.8
 _SHORT_PAUSE: Final = 0.1
@@ -112,6 +115,7 @@ class Decoder:
         self._config = _call("ps_config_init", None)
         for name, value in (("hmm", _MODEL / "en-us"), ("dict", _DICTIONARY), ("loglevel", "FATAL")):
             _call("ps_config_set_str", self._config, name.encode(), str(value).encode())
+        _call("ps_config_set_int", self._config, b"maxhmmpf", _MOST_STATES)
         _CALLS["err_set_loglevel_str"](b"FATAL")
         self._decoder = _call("ps_init", self._config)
         for word, sounds in ({} if words is None else words.sounds).items():
@@ -167,6 +171,7 @@ _SIGNATURES: Final[dict[str, tuple[Any, ...]]] = {
     "ps_add_word": (_I, _P, _S, _S, _I),
     "ps_config_free": (_I, _P),
     "ps_config_init": (_P, _P),
+    "ps_config_set_int": (_P, _P, _S, ctypes.c_long),
     "ps_config_set_str": (_P, _P, _S, _S),
     "ps_end_utt": (_I, _P),
     "ps_free": (_I, _P),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,7 +17,9 @@ from deploy.local.inference.batching import EmbeddingBatcher
 from deploy.local.inference.encoder import SentenceEncoder
 from deploy.local.inference.extractive import ExtractiveModel
 from deploy.local.inference.server import ServerOptions, build_app
+from deploy.local.inference.speech_engines import Speaker, find_speaker
 from deploy.local.inference.terms import Lexicon
+from deploy.local.inference.transcription_pool import Recognizer, find_recognizer
 
 Answer = tuple[int, Any]
 
@@ -72,6 +76,24 @@ async def inference(encoder: SentenceEncoder, server_options: ServerOptions) -> 
     async with aiohttp.ClientSession() as session:
         yield InferenceServer(f"http://127.0.0.1:{runner.addresses[0][1]}", session)
     await runner.cleanup()
+
+
+@pytest.fixture
+def speaker() -> Speaker:
+    found = find_speaker()
+    if found is None:
+        pytest.skip("neither flite nor espeak-ng can be had here")
+    return found
+
+
+@pytest.fixture(scope="session")
+def recognizer() -> Iterator[Recognizer]:
+    """Knows the words of the sample corpus."""
+    found = find_recognizer(Path(__file__).parents[2] / "local" / "corpus")
+    if found is None:
+        pytest.skip("pocketsphinx cannot be had here")
+    yield found
+    asyncio.run(found.close())
 
 
 @pytest.fixture
