@@ -82,11 +82,14 @@ class Exchange:
         return Turn(self.transcript, said, self.request.request_id, int(time.time()))
 
     def received(self) -> None:
-        """Tell of the question, and that its recording goes to be transcribed."""
+        """Tell of the question."""
         request = self.request
         self._context.record(
             "request_received", bytes=len(request.audio), format=request.format, premium=request.premium
         )
+
+    def transcribes(self) -> None:
+        """Tell that the recording goes to be transcribed."""
         self._context.record("transcription_started", language=self.wanted_language)
 
     def heard(self, transcript: str, transcription: Transcription) -> None:

@@ -111,9 +111,10 @@ class VoiceHandler(Handler[VoiceSettings]):
             UnsupportedFormatError: It is no recording that can be read.
         """
         request = exchange.request
+        exchange.received()
         audio = check_speech(request.audio)
         audio_format = check_recording(audio, request.format)
-        exchange.received()
+        exchange.transcribes()
         with context.stages.measure("stt"):
             transcription = await self._backends.stt.transcribe(
                 audio, audio_format=audio_format.value, language=exchange.wanted_language, deadline=context.deadline
