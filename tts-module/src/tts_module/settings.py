@@ -16,3 +16,6 @@ class TtsSettings(InferenceSettings):
     tts_chunk: float = Field(0.1, ge=0.02, le=0.1, description="Longest sound of a streamed chunk, in seconds.")
     tts_parallel: int = Field(3, ge=1, le=16, description="Sentences of one text that are made at the same time.")
     tts_max_chars: int = Field(20_000, ge=1, description="Most characters of a text.")
+    voices_dir: str = Field("", description="Directory of custom voices, one directory each; empty: none.")
+    voices_refresh: Seconds = Field(60, description="Seconds between two looks for custom voices; 0: only when asked.")
+    voices_cloned: int = Field(32, ge=1, description="Voices made of recordings that are kept ready.")

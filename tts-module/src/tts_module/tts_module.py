@@ -10,15 +10,17 @@ from typing import ClassVar
 from handler_base.clients import HttpPool, tts_client
 from handler_base.errors import UpstreamUnavailableError
 from handler_base.handler import Context, Handler, Worker, endpoint
-from handler_base.messages import TTSRequest, TTSStatus
-from handler_base.messages.subjects import TTS_AUDIO, TTS_REQUEST, TTS_STATUS
+from handler_base.messages import TTSRequest, TTSStatus, TTSVoiceListResponse, TTSVoiceRefreshResponse, unix_now
+from handler_base.messages.subjects import TTS_AUDIO, TTS_REQUEST, TTS_STATUS, TTS_VOICES_LIST, TTS_VOICES_REFRESH
 from handler_base.nats_client import NatsConnection
 from tts_module.answers import failed, full, status
 from tts_module.cancelling import Cancelling
 from tts_module.chunks import AudioStream
 from tts_module.flow import Flow
 from tts_module.formats import check
+from tts_module.registry import VoiceRegistry
 from tts_module.settings import TtsSettings
+from tts_module.speakers import Speakers
 from tts_module.speeches import Speeches
 from tts_module.synthesis import Synthesis
 from tts_module.texts import sentences_of
@@ -40,6 +42,8 @@ class TtsModule(Handler[TtsSettings]):
         self._pool = HttpPool()
         self._tts = tts_client(settings, self._pool)
         self._speeches = Speeches(settings.max_concurrency, settings.queue_size)
+        self._registry = VoiceRegistry(settings.voices_dir, timedelta(seconds=settings.voices_refresh))
+        self._speakers = Speakers(self._tts, self._registry, settings.voices_cloned)
         self._connection: NatsConnection | None = None
 
     async def open(self) -> None:
@@ -51,9 +55,10 @@ class TtsModule(Handler[TtsSettings]):
         await self._pool.close()
 
     def workers(self, connection: NatsConnection) -> Sequence[Worker]:
-        """Return what hears the cancel messages."""
+        """Return what looks for voices, and what hears the cancel messages."""
         self._connection = connection
-        return (Cancelling(connection, self._speeches),)
+        self._registry.attach(connection)
+        return (self._registry, Cancelling(connection, self._speeches))
 
     def dependencies(self) -> Mapping[str, bool]:
         """Return whether the speech server works."""
@@ -74,28 +79,51 @@ class TtsModule(Handler[TtsSettings]):
             await self._tell(context, "queued")
             async with self._speeches.turn(speech):
                 await self._tell(context, "processing")
-                synthesis = await self._synthesis(request, context)
-                if request.stream:
-                    await self._stream(synthesis, context)
-                else:
-                    whole = await synthesis.whole(audio_format, context.max_payload - _ROOM)
-                    subject = TTS_AUDIO.format(session_id=context.session_id)
-                    await context.publish(subject, full(context.session_id, whole))
+                sentences = await sentences_of(request.text, request.language)
+                async with self._speakers.of(request, context.deadline) as voice:
+                    synthesis = self._synthesis(request, context, sentences, voice)
+                    await self._speak(synthesis, context, audio_format, stream=request.stream)
         return status(context.session_id, "completed")
+
+    @endpoint(core=(TTS_VOICES_LIST,), bounded=False)
+    async def list_voices(self, _request: TTSVoiceListResponse, context: Context) -> TTSVoiceListResponse:
+        """Tell which voices there are."""
+        return TTSVoiceListResponse(
+            default_speaker=self.settings.tts_voice,
+            custom_voices=[voice.info() for voice in self._registry.voices],
+            last_refresh=self._registry.last_refresh,
+            timestamp=unix_now(),
+            speakers=await self._speakers.built_in(context.deadline),
+        )
+
+    @endpoint(core=(TTS_VOICES_REFRESH,), bounded=False)
+    async def refresh_voices(self, _request: TTSVoiceRefreshResponse, _context: Context) -> TTSVoiceRefreshResponse:
+        """Look for custom voices, and tell which there are now."""
+        await self._registry.refresh()
+        voices = [voice.info() for voice in self._registry.voices]
+        return TTSVoiceRefreshResponse(count=len(voices), custom_voices=voices, timestamp=unix_now())
 
     async def _tell(self, context: Context, what: str) -> None:
         session_id = context.session_id
         await context.publish(TTS_STATUS.format(session_id=session_id), status(session_id, what))
 
-    async def _synthesis(self, request: TTSRequest, context: Context) -> Synthesis:
+    def _synthesis(self, request: TTSRequest, context: Context, sentences: list[str], voice: str) -> Synthesis:
         return Synthesis(
             tts=self._tts,
-            sentences=await sentences_of(request.text, request.language),
-            voice=request.speaker,
+            sentences=sentences,
+            voice=voice,
             language=request.language,
             parallel=self.settings.tts_parallel,
             deadline=context.deadline,
         )
+
+    async def _speak(self, synthesis: Synthesis, context: Context, audio_format: str, *, stream: bool) -> None:
+        if stream:
+            await self._stream(synthesis, context)
+            return
+        whole = await synthesis.whole(audio_format, context.max_payload - _ROOM)
+        session_id = context.session_id
+        await context.publish(TTS_AUDIO.format(session_id=session_id), full(session_id, whole))
 
     async def _stream(self, synthesis: Synthesis, context: Context) -> None:
         if self._connection is None:
