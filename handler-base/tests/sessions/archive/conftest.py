@@ -20,6 +20,14 @@ MakeMessage = Callable[..., ArchivedMessage]
 
 
 _TEMPLATE = "with_tables"
+_SHARED = "emptied"
+
+# A tenth of what a database of its own takes. Who is still connected may not come in between.
+_EMPTY = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid();
+    TRUNCATE messages, conversations, forgotten_users
+"""
 
 
 @pytest.fixture(scope="session")
@@ -44,12 +52,19 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def archive_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a database of its own with empty tables: the same test for both databases."""
+    """The address of a database with empty tables, that are to stay: the same test for both databases."""
     if request.param == "sqlite":
-        path = tmp_path / "archive.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        return f"sqlite:///{path}"
-    return _database(request, f"TEMPLATE {_TEMPLATE}")
+        return _file(request, tmp_path)
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.database_url(_SHARED)
+    asyncio.run(_execute(url, _EMPTY))
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def altered_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database of its own with empty tables, to do anything with."""
+    return _file(request, tmp_path) if request.param == "sqlite" else _database(request, f"TEMPLATE {_TEMPLATE}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -66,6 +81,12 @@ def latin_url(request: pytest.FixtureRequest) -> str:
     return _database(request, "ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
 
 
+def _file(request: pytest.FixtureRequest, folder: Path) -> str:
+    path = folder / "archive.db"
+    shutil.copy(request.getfixturevalue("sqlite_template"), path)
+    return f"sqlite:///{path}"
+
+
 def _database(request: pytest.FixtureRequest, options: str) -> str:
     server: PostgresServer = request.getfixturevalue("postgres")
     name = f"a{uuid4().hex}"
@@ -77,6 +98,7 @@ def _database(request: pytest.FixtureRequest, options: str) -> str:
 async def _make_template(server: PostgresServer) -> None:
     await _execute(server.url, f"CREATE DATABASE {_TEMPLATE}")
     await _make_tables(server.database_url(_TEMPLATE))
+    await _execute(server.url, f"CREATE DATABASE {_SHARED} TEMPLATE {_TEMPLATE}")
 
 
 async def _make_tables(url: str) -> None:

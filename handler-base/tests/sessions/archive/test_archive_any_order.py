@@ -28,7 +28,7 @@ _FIELDS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), all_fields=st.lists(_FIELDS, min_size=1, max_size=12))
 def test_any_order_repetition_and_batching_gives_the_same_rows(
     archive_url: str, message: MakeMessage, data: st.DataObject, all_fields: list[dict[str, Any]]

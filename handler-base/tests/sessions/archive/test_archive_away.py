@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handler_base.errors import UpstreamUnavailableError
-from handler_base.sessions.archive import Archive, ArchivedMessage
+from handler_base.sessions.archive import Archive, ArchivedMessage, database
 from handler_base.sessions.archive.addresses import parse_address
 from handler_base.sessions.archive.database import Database
 from handler_base.sessions.archive.rows import message_rows, server_moment
@@ -34,15 +34,32 @@ def _available(archive: Archive) -> bool:
     return archive.available
 
 
-@pytest.fixture
-def server() -> Iterator[PostgresServer]:
-    """A server of the test's own, to be ill-treated; not started."""
+@pytest.fixture(scope="module")
+def stopped_server() -> Iterator[PostgresServer]:
+    """A server to be ill-treated, that is made once."""
     try:
         made = PostgresServer()
     except FileNotFoundError as error:
         pytest.skip(str(error))
-    yield made
-    made.close()
+    with made:
+        made.stop()
+        yield made
+
+
+@pytest.fixture
+def server(stopped_server: PostgresServer) -> Iterator[PostgresServer]:
+    """The same with nothing in it; not started."""
+    yield stopped_server
+    stopped_server.stop()
+    stopped_server.start()
+    asyncio.run(_empty(stopped_server.url))
+    stopped_server.stop()
+
+
+async def _empty(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    await connection.close()
 
 
 @pytest.fixture
@@ -89,19 +106,19 @@ async def test_a_server_that_restarts(server: PostgresServer, on_server: Archive
 async def test_a_server_that_ends_within_a_transaction(
     server: PostgresServer, on_server: Archive, message: MakeMessage
 ) -> None:
-    database = Database(parse_address(server.url), statement_timeout=_SHORT)
-    database.open()
+    opened = Database(parse_address(server.url), statement_timeout=_SHORT)
+    opened.open()
 
     async def store_and_lose_the_server(connection: AsyncConnection) -> None:
         await write_to_server(connection, rows=await message_rows([message(0)], server_moment))
         server.kill()
 
     with pytest.raises(UpstreamUnavailableError):
-        await database.run("write", store_and_lose_the_server)
+        await opened.run("write", store_and_lose_the_server)
     await server.start_async()
     assert await on_server.messages("ada", "s1") == []
     assert await on_server.store([message(0)]) == [message(0).id]
-    await database.close()
+    await opened.close()
 
 
 async def test_a_server_that_hangs(server: PostgresServer, on_server: Archive, message: MakeMessage) -> None:
@@ -153,16 +170,17 @@ async def test_connections_that_are_ended_under_load(
     assert await on_server.messages("ada", "s1") == given
 
 
-async def test_a_statement_that_does_not_end(archive_url: str) -> None:
-    database = Database(parse_address(archive_url), statement_timeout=timedelta(seconds=0.1))
-    database.open()
+async def test_a_statement_that_does_not_end(archive_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_GRACE_SECONDS", 0.3)
+    opened = Database(parse_address(archive_url), statement_timeout=timedelta(seconds=0.1))
+    opened.open()
     endless = text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i % 9 + 1 FROM n) SELECT count(*) FROM n")
     started = time.monotonic()
     with pytest.raises(UpstreamUnavailableError):
-        await database.run("read", lambda connection: connection.execute(endless))
+        await opened.run("read", lambda connection: connection.execute(endless))
     assert time.monotonic() - started < 5
-    assert await database.run("read", lambda connection: connection.scalar(text("SELECT 1"))) == 1
-    await database.close()
+    assert await opened.run("read", lambda connection: connection.scalar(text("SELECT 1"))) == 1
+    await opened.close()
 
 
 async def test_a_call_that_is_cancelled_leaves_nothing_behind(archive: Archive, message: MakeMessage) -> None:

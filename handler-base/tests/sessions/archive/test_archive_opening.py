@@ -80,7 +80,7 @@ async def test_the_tables_are_what_the_migrations_make(archive_url: str) -> None
     assert await _run(archive_url, differences) == []
 
 
-async def test_migrations_can_be_undone(archive_url: str) -> None:
+async def test_migrations_can_be_undone(altered_url: str) -> None:
     def undo(connection: Connection) -> list[str]:
         config = Config()
         config.set_main_option("script_location", str(_SCRIPTS))
@@ -89,8 +89,8 @@ async def test_migrations_can_be_undone(archive_url: str) -> None:
         command.downgrade(config, "base")
         return inspect(connection).get_table_names()
 
-    assert await _run(archive_url, undo) == [VERSION_TABLE]
-    archive = Archive(archive_url)
+    assert await _run(altered_url, undo) == [VERSION_TABLE]
+    archive = Archive(altered_url)
     await archive.open()
     assert await archive.conversations() == []
     await archive.close()
@@ -102,18 +102,18 @@ def test_the_revisions_the_code_knows_are_those_there_are() -> None:
     assert REVISIONS[-1] == HEAD
 
 
-async def test_tables_newer_than_the_program(archive_url: str) -> None:
-    await _run(archive_url, _set_revision("9999"))
+async def test_tables_newer_than_the_program(altered_url: str) -> None:
+    await _run(altered_url, _set_revision("9999"))
     for migrate in (True, False):
         with pytest.raises(InternalError, match="revision 9999, newer than"):
-            await Archive(archive_url).open(migrate=migrate)
+            await Archive(altered_url).open(migrate=migrate)
 
 
-async def test_tables_older_than_the_program(archive_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    await _run(archive_url, _set_revision("0000"))
+async def test_tables_older_than_the_program(altered_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _run(altered_url, _set_revision("0000"))
     monkeypatch.setattr(migrating, "REVISIONS", ("0000", *REVISIONS))
     with pytest.raises(InternalError, match=r"at revision 0000, .*`python -m handler_base\.sessions\.archive"):
-        await Archive(archive_url).open(migrate=False)
+        await Archive(altered_url).open(migrate=False)
 
 
 async def test_an_empty_database_is_not_touched_unasked(bare_url: str) -> None:

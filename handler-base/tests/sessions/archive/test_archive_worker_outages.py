@@ -148,9 +148,10 @@ async def test_old_messages_are_removed_soon_after_the_start_and_again(bench: Ar
     old = await bench.tell(2, occurred_at=(datetime.now(UTC) - timedelta(days=20)).isoformat())
     await bench.all_finished()
     assert await bench.archived() == [*ids, *old]
-    await bench.start(archive=failing, message_retention_days=10, expire_every=SECOND / 5)
+    worker = await bench.start(archive=failing, message_retention_days=10, expire_every=SECOND / 5)
     await wait_until(lambda: failing.runs >= 3)
     assert await bench.archived() == ids
+    await worker.stop(SECOND)
     await failing.close()
 
 
