@@ -18,7 +18,7 @@ __all__ = ["EnergyDetector", "EnergyStream", "GateRules", "NoiseGate"]
 _BLOCK: Final = 8
 _BLOCKS: Final = 8
 _UNKNOWN_FLOOR: Final = -45.0
-_SLOPE: Final = 0.05
+_SLOPE: Final = 0.03
 _FULL_SCALE: Final = 90.309  # decibels of a square wave of the largest 16-bit samples
 
 
@@ -27,11 +27,11 @@ class GateRules:
     """What is too quiet to be asked about."""
 
     least_level: float = -60.0
-    """Decibels of full scale; nothing below it is speech."""
-    least_above_noise: float = 3.0
+    """Decibels of full scale; noise below it counts as this loud, so that it takes more to be speech."""
+    least_above_noise: float = 2.0
     """Decibels above the noise that pass the gate."""
-    hold: int = 12
-    """Windows the gate stays open after the last loud one: words end softly."""
+    hold: int = 30
+    """Windows the gate stays open after the last loud one: a model tells the end of a word by what follows it."""
 
 
 class NoiseGate:
@@ -47,17 +47,17 @@ class NoiseGate:
         self._held = 0
 
     def above_noise(self, window: bytes) -> float:
-        """Take a window in; tell how many decibels it is above the noise, 0 when it is too quiet for any speech."""
+        """Take a window in; tell how many decibels it is above the noise."""
         samples = np.frombuffer(window, "<i2").astype(np.float32)
         power = float(np.dot(samples, samples)) / len(samples)
         level = 10 * log10(power + 1e-3) - _FULL_SCALE
         self._least = min(self._least, level)
-        floor = min(self._least, *self._minima)
+        floor = max(self._rules.least_level, min(self._least, *self._minima))
         self._count += 1
         if self._count == _BLOCK:
             self._minima.append(self._least)
             self._least, self._count = 0.0, 0
-        above = level - floor if level >= self._rules.least_level else 0.0
+        above = max(0.0, level - floor)
         self._held = self._rules.hold if above >= self._rules.least_above_noise else max(0, self._held - 1)
         return above
 

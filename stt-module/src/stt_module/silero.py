@@ -25,8 +25,6 @@ __all__ = ["SileroDetector", "SileroModel", "SileroStream", "find_model"]
 
 _CONTEXT: Final = 64
 _STATE: Final = (2, 128)
-_FORGET_AFTER: Final = 32
-"""Windows the gate kept back, after which the model begins afresh."""
 Floats = npt.NDArray[np.float32]
 
 
@@ -95,36 +93,23 @@ class _Job:
 class SileroStream:
     """A session's voice, told by the shared model."""
 
-    __slots__ = ("_away", "_detector", "_gate", "_memory")
+    __slots__ = ("_detector", "_gate", "_memory")
 
     def __init__(self, detector: SileroDetector) -> None:
         self._detector = detector
         self._gate = NoiseGate()
+        # Kept while the gate is closed: a model that begins afresh has to learn the noise first.
         self._memory = Memory()
-        self._away = 0
 
     async def score(self, windows: Sequence[bytes]) -> list[float]:
         """See `VoiceStream`."""
+        places = [place for place, window in enumerate(windows) if self._gate.passes(window)]
         scores = [0.0] * len(windows)
-        run: list[bytes] = []
-        places: list[int] = []
-        for place, window in enumerate(windows):
-            if self._gate.passes(window):
-                if self._away > _FORGET_AFTER:
-                    await self._fill(scores, places, run)
-                    run, places, self._memory = [], [], Memory()
-                self._away = 0
-                run.append(window)
-                places.append(place)
-            else:
-                self._away += 1
-        await self._fill(scores, places, run)
-        return scores
-
-    async def _fill(self, scores: list[float], places: list[int], run: list[bytes]) -> None:
-        if run:
-            for place, score in zip(places, await self._detector.scores(run, self._memory), strict=True):
+        if places:
+            found = await self._detector.scores([windows[place] for place in places], self._memory)
+            for place, score in zip(places, found, strict=True):
                 scores[place] = score
+        return scores
 
 
 class SileroDetector:

@@ -114,6 +114,11 @@ class Endpointer:
         return milliseconds(max(0, self._last - self._first)) if self._begun else 0
 
     @property
+    def size(self) -> int:
+        """Bytes of the utterance under way."""
+        return len(self._audio)
+
+    @property
     def held_bytes(self) -> int:
         """Audio held at the moment."""
         return len(self._audio) + sum(map(len, self._before))
