@@ -7,6 +7,7 @@ import io
 import time
 import zipfile
 
+import nats as nats_py
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +16,10 @@ from handler_base.errors import InvalidRequestError, UnsupportedFormatError
 from handler_base.messages import VoiceRequest
 from handler_base.messages.domain import AudioFormat
 from handler_base.testing.inference import FakeLLM, FakeSTT, FakeTTS, status, wav_file
+from handler_base.testing.nats_server import NatsServer
 from handler_base.testing.voice_caller import VoiceCaller
 from voice_assistant.answers import not_heard
-from voice_assistant.recordings import check_recording, check_speech, words_of
+from voice_assistant.recordings import NothingHeardError, check_recording, check_speech, transcript_of
 
 WAV = wav_file(b"\x01\x00" * 16_000, 16_000)
 SILENT = [b"", wav_file(b"", 16_000)]
@@ -74,7 +76,7 @@ def test_other_formats_are_refused_by_name() -> None:
 
 @pytest.mark.parametrize("audio", SILENT, ids=len)
 def test_a_recording_without_samples_says_nothing(audio: bytes) -> None:
-    with pytest.raises(InvalidRequestError):
+    with pytest.raises(NothingHeardError):
         check_speech(audio)
 
 
@@ -100,12 +102,13 @@ def test_any_bytes_are_a_recording_or_a_typed_error(noise: bytes, kept: int) -> 
     ],
 )
 def test_a_transcript_of_noise_says_nothing(text: str) -> None:
-    assert words_of(text) == ""
+    with pytest.raises(NothingHeardError):
+        transcript_of(text)
 
 
 @pytest.mark.parametrize("text", [" Hello. ", "(coughs) What is NATS?", "42", "\u4f60\u597d", "Yes [inaudible]"])
 def test_a_transcript_with_words_stays(text: str) -> None:
-    assert words_of(text) == text.strip()
+    assert transcript_of(text) == text.strip()
 
 
 def question(audio: bytes, **values: object) -> VoiceRequest:
@@ -170,6 +173,21 @@ async def test_silence_is_done_with_when_it_is_answered(voice: VoiceCaller) -> N
 async def test_a_recording_the_server_refuses_is_its_error(voice: VoiceCaller, stt: FakeSTT) -> None:
     stt.script.always = status(400)
     assert (await voice.ask(question(b"ID3 but nothing behind it", format="mp3"))).error_code == "502"
+
+
+async def test_a_recording_may_be_in_an_object_store(voice: VoiceCaller, nats: NatsServer, stt: FakeSTT) -> None:
+    client = await nats_py.connect(nats.url)
+    bucket = await client.jetstream().create_object_store("audio")
+    long = wav_file(bytes(3_000_000), 16_000)
+    await bucket.put("ann/q1.wav", long)
+    await client.close()
+    heard = await voice.ask(question(b"", audio_ref="audio/ann/q1.wav"))
+    assert heard.answer.audio
+    assert heard.answer.timings_ms["fetch"] > 0
+    assert stt.requests[0].form["file"] == long
+    for reference, code in (("audio/ann/q2", "404"), ("secrets/q1", "403"), ("audio", "400"), ("audio/", "400")):
+        refused = await voice.ask(question(b"", audio_ref=reference))
+        assert (refused.error_code, refused.answer.response) == (code, "")
 
 
 async def test_bad_recordings_do_not_hold_up_their_neighbours(voice: VoiceCaller) -> None:

@@ -7,11 +7,9 @@ import struct
 from typing import Final
 
 from handler_base.errors import InvalidRequestError, UnsupportedFormatError
-from handler_base.messages.domain import AudioFormat
+from handler_base.messages.domain import AudioFormat, check_transcript
 
-__all__ = ["NOTHING_HEARD", "check_recording", "check_speech", "words_of"]
-
-NOTHING_HEARD: Final = "No speech was found in the audio."
+__all__ = ["NothingHeardError", "check_recording", "check_speech", "transcript_of"]
 
 _NOISE: Final = re.compile(r"\[[^\]]{0,80}\]|\([^)]{0,80}\)|\*[^*]{0,80}\*|<\|[^|]{0,40}\|>")
 """What transcription servers write for what is no speech: ``[BLANK_AUDIO]``, ``(music)``, ``*sighs*``."""
@@ -20,14 +18,20 @@ _WEBM: Final = b"\x1a\x45\xdf\xa3"
 _WAV_HEADER: Final = 12
 
 
+class NothingHeardError(InvalidRequestError):
+    """There is no speech in a recording: its sender is told so in a sentence of its own."""
+
+    default_message = "No speech was found in the audio."
+
+
 def check_speech(audio: bytes) -> bytes:
     """Return a recording, if there is anything in it.
 
     Raises:
-        InvalidRequestError: There is not.
+        NothingHeardError: There is not.
     """
     if not audio or (audio[:4] == b"RIFF" and _samples(audio) == 0):
-        raise InvalidRequestError(NOTHING_HEARD)
+        raise NothingHeardError
     return audio
 
 
@@ -54,10 +58,16 @@ def check_recording(audio: bytes, named: str) -> AudioFormat:
     raise UnsupportedFormatError("Audio must be wav, webm or mp3.")
 
 
-def words_of(transcript: str) -> str:
-    """Return a transcript, or nothing where all of it are marks and remarks about noise."""
-    spoken = _NOISE.sub(" ", transcript)
-    return transcript.strip() if any(map(str.isalnum, spoken)) else ""
+def transcript_of(heard: str) -> str:
+    """Return what the transcription heard, if there are words in it beside marks and remarks about noise.
+
+    Raises:
+        NothingHeardError: There are none.
+    """
+    try:
+        return check_transcript(heard if any(map(str.isalnum, _NOISE.sub(" ", heard))) else "")
+    except InvalidRequestError as error:
+        raise NothingHeardError from error
 
 
 def _samples(wav: bytes) -> int | None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import ClassVar
 
 from handler_base.answering import Summaries
 from handler_base.clients.speech import check_language, check_voice
-from handler_base.errors import InvalidRequestError, QuotaExceededError
-from handler_base.handler import Context, Handler, endpoint
+from handler_base.errors import PermissionDeniedError, QuotaExceededError
+from handler_base.handler import Context, Handler, Worker, endpoint
 from handler_base.messages import Message, VoiceRequest
-from handler_base.messages.domain import check_transcript
 from handler_base.messages.streams import AI_VOICE_STREAM, StreamSpec
 from handler_base.messages.subjects import (
     VOICE_CANCEL,
@@ -24,11 +23,12 @@ from handler_base.messages.subjects import (
     VOICE_USER_REQUEST,
     Subject,
 )
+from handler_base.nats_client import NatsConnection, ObjectStore
 from handler_base.sessions import Opening
 from voice_assistant.answers import failed_answer
 from voice_assistant.backends import VoiceBackends
 from voice_assistant.exchange import Exchange
-from voice_assistant.recordings import check_recording, check_speech, words_of
+from voice_assistant.recordings import NothingHeardError, check_recording, check_speech, transcript_of
 from voice_assistant.replying import Reply
 from voice_assistant.settings import VoiceSettings
 
@@ -47,6 +47,7 @@ class VoiceHandler(Handler[VoiceSettings]):
         super().__init__(settings)
         self._backends = VoiceBackends(settings)
         self._summaries = Summaries(self._backends, settings)
+        self._objects: ObjectStore | None = None
 
     async def open(self) -> None:
         """Open the clients of the model servers, the documents and the memory."""
@@ -56,6 +57,11 @@ class VoiceHandler(Handler[VoiceSettings]):
         """Close what `open` opened."""
         await self._summaries.close()
         await self._backends.close()
+
+    def workers(self, connection: NatsConnection) -> Sequence[Worker]:
+        """Take the connection, which recordings are fetched over; nothing runs beside the endpoints."""
+        self._objects = ObjectStore(connection)
+        return ()
 
     def dependencies(self) -> Mapping[str, bool]:
         """Return which backends work."""
@@ -81,7 +87,7 @@ class VoiceHandler(Handler[VoiceSettings]):
         reply = Reply(exchange, context, self._backends, self._summaries, self.settings)
         try:
             await self._hear(exchange, context)
-        except InvalidRequestError as error:
+        except NothingHeardError as error:
             context.refusal = await reply.apologise(error)
             raise
         return await reply.answer()
@@ -107,16 +113,31 @@ class VoiceHandler(Handler[VoiceSettings]):
         """Find out what was asked.
 
         Raises:
-            InvalidRequestError: Nothing was said.
+            NothingHeardError: Nothing was said.
             UnsupportedFormatError: It is no recording that can be read.
         """
         request = exchange.request
         exchange.received()
-        audio = check_speech(request.audio)
+        audio = check_speech(request.audio or await self._fetch(request.audio_ref, context))
         audio_format = check_recording(audio, request.format)
         exchange.transcribes()
         with context.stages.measure("stt"):
             transcription = await self._backends.stt.transcribe(
                 audio, audio_format=audio_format.value, language=exchange.wanted_language, deadline=context.deadline
             )
-        exchange.heard(check_transcript(words_of(transcription.text)), transcription)
+        exchange.heard(transcript_of(transcription.text), transcription)
+
+    async def _fetch(self, reference: str, context: Context) -> bytes:
+        """Return the recording that a question only names; nothing where it names none.
+
+        Raises:
+            PermissionDeniedError: It is in a bucket that is not for recordings.
+            NotFoundError: It is not there.
+        """
+        bucket, _, name = reference.partition("/")
+        if not reference or self._objects is None:
+            return b""
+        if bucket not in self.settings.audio_buckets:
+            raise PermissionDeniedError("audio_ref names a bucket that is not for recordings.")
+        with context.stages.measure("fetch"):
+            return await self._objects.get(bucket, name, most_bytes=self.settings.most_audio_bytes)

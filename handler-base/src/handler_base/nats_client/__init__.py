@@ -11,6 +11,7 @@ from handler_base.nats_client.dead_letters import DeadLetter, DeadLetters
 from handler_base.nats_client.delivery import Delivery
 from handler_base.nats_client.event_log import EventLog, event_id
 from handler_base.nats_client.jetstream_api import JetStreamApi
+from handler_base.nats_client.object_store import ObjectStore
 from handler_base.nats_client.options import ConnectionOptions, options_from_settings
 from handler_base.nats_client.policy import FailurePolicy
 from handler_base.nats_client.publishing import ApiError, PublishAck
@@ -33,6 +34,7 @@ __all__ = [
     "MessageCallback",
     "Msg",
     "NatsConnection",
+    "ObjectStore",
     "PublishAck",
     "PullConsumer",
     "ServiceResponder",
