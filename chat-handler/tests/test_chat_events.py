@@ -14,7 +14,8 @@ from handler_base.handler import Service
 from handler_base.messages import ChatRequest, DomainEvent, LoginEvent, decode
 from handler_base.messages.events import CHAT_EVENTS
 from handler_base.messages.streams import AI_EVENTS
-from handler_base.sessions.archive import Archive, ArchivedMessage
+from handler_base.sessions.archive import Archive
+from handler_base.sessions.conversation import ChatMessage
 from handler_base.testing.chat_caller import ChatCaller
 from handler_base.testing.inference import FakeLLM
 from handler_base.testing.nats_server import NatsServer
@@ -52,11 +53,11 @@ def archived_at(path: Path) -> dict[str, object]:
     return {"archive_mode": "inside", "archive_url": f"sqlite:///{path / 'archive.db'}"}
 
 
-async def archived(path: Path, count: int) -> list[ArchivedMessage]:
+async def archived(path: Path, count: int) -> list[ChatMessage]:
     """Wait until the archive holds so many messages of the conversation."""
     archive = Archive(f"sqlite:///{path / 'archive.db'}")
     await archive.open()
-    found: list[ArchivedMessage] = []
+    found: list[ChatMessage] = []
 
     async def complete() -> bool:
         found[:] = await archive.messages("ann", "s1")

@@ -16,7 +16,8 @@ import pytest
 from handler_base.messages import ChatRequest, DomainEvent, encode
 from handler_base.messages.streams import STREAMS
 from handler_base.nats_client import NatsConnection, StreamManager, StreamReader
-from handler_base.sessions.archive import Archive, ArchivedMessage
+from handler_base.sessions.archive import Archive
+from handler_base.sessions.conversation import ChatMessage
 from handler_base.sessions.records import Preferences
 from handler_base.sessions.store import SessionStore
 from handler_base.testing.nats_server import NatsServer, free_port
@@ -69,7 +70,7 @@ async def fill(house: House, user: str) -> None:
     name = f"{user}/r-{user}/message_received"
     await house.client.jetstream_publish("ai.chat.event.message_received", encode(event), message_id=name)
     now = datetime.now(UTC)
-    await house.archive.store([ArchivedMessage(name, user, "s-1", "user", "hi", f"r-{user}", 1, now, "chat")])
+    await house.archive.store([ChatMessage(name, user, "s-1", "user", "hi", f"r-{user}", 1, now, "chat")])
     await house.store.open_session(user, "s-1", username="", premium=False, kind="chat", login=False)
     await house.store.set_preferences(user, Preferences(language="de"))
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from handler_base.cli.history import marked
-from handler_base.sessions.archive import Archive, ArchivedMessage
-from handler_base.sessions.archive.records import Role
+from handler_base.sessions.archive import Archive
+from handler_base.sessions.conversation import ChatMessage, Role
 from handler_base.testing.nats_server import free_port
 
 from .conftest import Fleet
@@ -28,10 +28,10 @@ def message(
     session: str = "s-1",
     role: Role = "user",
     **fields: Any,  # noqa: ANN401 - of the record
-) -> ArchivedMessage:
+) -> ChatMessage:
     at = NOON + timedelta(seconds=number)
     identity, request = f"{user}/{session}/{number}", f"r-{number}"
-    return ArchivedMessage(identity, user, session, role, content, request, number, at, "chat", **fields)
+    return ChatMessage(identity, user, session, role, content, request, number, at, "chat", **fields)
 
 
 @pytest.fixture

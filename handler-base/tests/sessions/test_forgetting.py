@@ -33,7 +33,8 @@ from handler_base.messages import (
 from handler_base.messages.streams import STREAMS
 from handler_base.nats_client import ConnectionOptions, JetStreamApi, NatsConnection, StreamManager, StreamReader
 from handler_base.sessions._traces import names_user
-from handler_base.sessions.archive import Archive, ArchivedMessage
+from handler_base.sessions.archive import Archive
+from handler_base.sessions.conversation import ChatMessage
 from handler_base.sessions.forgetting import Forgotten, forget_user
 from handler_base.sessions.records import Preferences, Turn
 from handler_base.sessions.store import SessionStore
@@ -161,8 +162,8 @@ async def fill_archive(archive: Archive, user: str, words: str) -> None:
     request, session = f"r-{user}", f"s-{user}"
     await archive.store(
         [
-            ArchivedMessage(f"{user}/1", user, session, "user", words, request, 1, now, "chat", username=words),
-            ArchivedMessage(f"{user}/2", user, session, "assistant", words, request, 2, now, "chat", model="m"),
+            ChatMessage(f"{user}/1", user, session, "user", words, request, 1, now, "chat", username=words),
+            ChatMessage(f"{user}/2", user, session, "assistant", words, request, 2, now, "chat", model="m"),
         ]
     )
     await archive.set_title(user, session, words)

@@ -22,9 +22,11 @@ from handler_base.cli.terminal import (
     print_table,
     print_text,
 )
+from handler_base.sessions import Conversation
 
 if TYPE_CHECKING:
-    from handler_base.sessions.archive import Archive, ArchivedMessage, StoredConversation
+    from handler_base.sessions import ChatMessage
+    from handler_base.sessions.archive import Archive, StoredConversation
 
 __all__ = ["history", "marked"]
 
@@ -61,7 +63,8 @@ async def history(*, user: str, session: str, search: str, limit: int, as_json: 
             _show_messages(hits, as_json=as_json, search=search)
         elif session:
             owner = user or await _owner(archive, session)
-            _show_messages(await archive.messages(owner, session, limit=limit), as_json=as_json)
+            said = await archive.messages(owner, session, limit=limit)
+            _show_messages(tuple(Conversation(said)) if said else (), as_json=as_json)
         else:
             _show_conversations(await archive.conversations(user_id=user, limit=limit), as_json=as_json)
 
@@ -95,7 +98,7 @@ def _show_conversations(found: Sequence[StoredConversation], *, as_json: bool) -
     print_table(table)
 
 
-def _show_messages(found: Sequence[ArchivedMessage], *, as_json: bool, search: str = "") -> None:
+def _show_messages(found: Sequence[ChatMessage], *, as_json: bool, search: str = "") -> None:
     if as_json:
         for one in found:
             print_json_line(_as_json(structs.asdict(one)))
@@ -145,7 +148,7 @@ def _fold(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def _speaker(one: ArchivedMessage) -> str:
+def _speaker(one: ChatMessage) -> str:
     if one.role == "user":
         return clean_line(one.user_id) or "somebody"
     details = ", ".join(filter(None, (clean_line(one.model), "" if one.status == "complete" else one.status)))

@@ -1,6 +1,6 @@
 """Sessions and what is remembered of them."""
 
-from handler_base.sessions.conversation import ChatMessage, Conversation, Role
+from handler_base.sessions.conversation import ChatMessage, Conversation
 from handler_base.sessions.quota import QuotaLimits
 from handler_base.sessions.records import Opening, Preferences, Session, Turn
 from handler_base.sessions.store import SessionStore
@@ -11,7 +11,6 @@ __all__ = [
     "Opening",
     "Preferences",
     "QuotaLimits",
-    "Role",
     "Session",
     "SessionStore",
     "Turn",

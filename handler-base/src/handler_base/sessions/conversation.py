@@ -6,38 +6,49 @@ The rules are checked where an entity is made, so that whoever holds one may rel
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from typing import Final, Literal, get_args
 
-from handler_base.errors import InternalError, InvalidRequestError
-from handler_base.messages.subjects import check_token
+import msgspec
 
-__all__ = ["ChatMessage", "Conversation", "Role"]
+from handler_base.errors import InvalidRequestError
+
+__all__ = ["LONGEST_ID", "LONGEST_MESSAGE_ID", "ChatMessage", "Conversation", "Kind", "Role"]
+
+Role = Literal["user", "assistant"]
+Kind = Literal["chat", "voice"]
+
+LONGEST_ID: Final = 128
+"""Longest user, session, or request id: what the wire contract allows."""
+
+LONGEST_MESSAGE_ID: Final = 512
+"""Longest message id: a user id, a request id and the name of an event, and what joins them."""
+
+_TOO_LARGE: Final = 2**63
+_ROLES: Final = frozenset(get_args(Role))
+_KINDS: Final = frozenset(get_args(Kind))
 
 
-class Role(StrEnum):
-    """Who said it."""
-
-    USER = "user"
-    ASSISTANT = "assistant"
-
-
-@dataclass(frozen=True, slots=True)
-class ChatMessage:
+class ChatMessage(msgspec.Struct, frozen=True, gc=False):
     """Something that was said, in exactly one conversation; it never changes once made.
 
     Attributes:
-        id: By which it is known everywhere; made of the question's id, so that telling it twice gives the same.
-        user_id: Whose conversation it is; empty for callers that name nobody.
-        session_id: Which of that user's conversations.
+        id: Identity of the message; a second one with the same id is the same message.
+        user_id: Whose conversation it belongs to; empty for a person without a name.
+        session_id: The one conversation it belongs to.
         role: Who said it.
         content: What was said.
-        created_at: When; with its time zone.
-
-    Raises:
-        InvalidRequestError: It says nothing, belongs to no conversation, or has an id that is none.
-        InternalError: The time lacks its zone.
+        request_id: The question it is part of.
+        position: Its place in the stream it came from, that orders a conversation.
+        created_at: When it was said, with its time zone.
+        kind: Whether it was written or spoken.
+        username: What the person was called.
+        model: Which model answered.
+        prompt_tokens: Tokens the model read.
+        completion_tokens: Tokens the model wrote.
+        premium: Whether the question was a premium user's.
+        status: Whether the answer is complete.
+        latency_ms: How long the answer took.
     """
 
     id: str
@@ -45,18 +56,39 @@ class ChatMessage:
     session_id: str
     role: Role
     content: str
+    request_id: str
+    position: int
     created_at: datetime
+    kind: Kind
+    username: str = ""
+    model: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    premium: bool = False
+    status: str = "complete"
+    latency_ms: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.id:
-            raise InvalidRequestError("A chat message needs an id.")
-        check_token("session_id", self.session_id)
-        if self.user_id:
-            check_token("user_id", self.user_id)
-        if not self.content.strip():
-            raise InvalidRequestError("A chat message says something.")
+        """Check the invariants.
+
+        Raises:
+            InvalidRequestError: An id is missing, too long or not plain text; the role or the kind is unknown; a text
+                is none; a number is negative or too large; or the time has no time zone.
+        """
+        _check_id("id", self.id, LONGEST_MESSAGE_ID)
+        _check_id("session_id", self.session_id, LONGEST_ID)
+        if self.user_id != "":
+            _check_id("user_id", self.user_id, LONGEST_ID)
+        if self.request_id != "":
+            _check_id("request_id", self.request_id, LONGEST_ID)
+        if self.role not in _ROLES:
+            raise InvalidRequestError("The role of a message is user or assistant.")
+        if self.kind not in _KINDS:
+            raise InvalidRequestError("The kind of a message is chat or voice.")
+        _check_texts(self.content, self.username, self.model, self.status)
+        _check_numbers(self.position, self.prompt_tokens, self.completion_tokens)
         if self.created_at.tzinfo is None:
-            raise InternalError
+            raise InvalidRequestError("The time of a message needs a time zone.")
 
     @property
     def conversation(self) -> tuple[str, str]:
@@ -68,7 +100,7 @@ class Conversation:
     """Messages in the order they were said; at least one, all of the same conversation, each once.
 
     Args:
-        messages: In their order.
+        messages: In any order; their positions tell it.
 
     Raises:
         InvalidRequestError: There is none, or one belongs elsewhere or is there twice.
@@ -77,7 +109,7 @@ class Conversation:
     __slots__ = ("_messages",)
 
     def __init__(self, messages: Iterable[ChatMessage]) -> None:
-        self._messages = tuple(messages)
+        self._messages = tuple(sorted(messages, key=lambda message: message.position))
         if not self._messages:
             raise InvalidRequestError("A conversation has at least one message.")
         if len({message.conversation for message in self._messages}) > 1:
@@ -101,10 +133,22 @@ class Conversation:
     def __iter__(self) -> Iterator[ChatMessage]:
         return iter(self._messages)
 
-    def then(self, message: ChatMessage) -> Conversation:
-        """Return the conversation with one message more; this one stays as it is.
 
-        Raises:
-            InvalidRequestError: It belongs to another conversation, or is in this one already.
-        """
-        return Conversation((*self._messages, message))
+# What the checks are given comes from the wire: it may be of any type.
+
+
+def _check_id(name: str, value: object, longest: int) -> None:
+    if not isinstance(value, str) or not 1 <= len(value) <= longest or not value.isprintable():
+        raise InvalidRequestError(f"The {name} of a message has 1 to {longest} printable characters.")
+
+
+def _check_texts(*values: object) -> None:
+    for value in values:
+        if not isinstance(value, str):
+            raise InvalidRequestError("What a message says, and of whom, is text.")
+
+
+def _check_numbers(*values: object) -> None:
+    for value in values:
+        if not isinstance(value, int) or not 0 <= value < _TOO_LARGE:
+            raise InvalidRequestError("The numbers of a message are whole, not negative, and below 2 ** 63.")

@@ -25,8 +25,9 @@ from handler_base.nats_client import (
     StreamReader,
 )
 from handler_base.nats_client.jetstream_api import ConsumerInfo
-from handler_base.sessions.archive import Archive, ArchivedMessage
+from handler_base.sessions.archive import Archive
 from handler_base.sessions.archive.worker import DURABLE, ArchiveWorker
+from handler_base.sessions.conversation import ChatMessage
 from handler_base.testing.waiting import wait_until
 
 __all__ = ["STORED", "ArchiveBench", "DifficultArchive", "said"]
@@ -63,7 +64,7 @@ class DifficultArchive(Archive):
         self.attempts = 0
         self.batches: list[list[str]] = []
 
-    async def store(self, messages: Sequence[ArchivedMessage]) -> list[str]:
+    async def store(self, messages: Sequence[ChatMessage]) -> list[str]:
         """Store messages, or fail as told."""
         self.attempts += 1
         if self.away:

@@ -13,10 +13,11 @@ from uuid import uuid4
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
-from handler_base.sessions.archive import Archive, ArchivedMessage
+from handler_base.sessions.archive import Archive
+from handler_base.sessions.conversation import ChatMessage
 from handler_base.testing.postgres_server import PostgresServer
 
-MakeMessage = Callable[..., ArchivedMessage]
+MakeMessage = Callable[..., ChatMessage]
 
 
 _TEMPLATE = "with_tables"
@@ -134,7 +135,7 @@ def at() -> Callable[[float], datetime]:
 def message(at: Callable[[float], datetime]) -> MakeMessage:
     """Makes the message at a position: questions at even ones, answers at odd ones."""
 
-    def make(position: int, **changes: Any) -> ArchivedMessage:  # noqa: ANN401 - the fields of a message
+    def make(position: int, **changes: Any) -> ChatMessage:  # noqa: ANN401 - the fields of a message
         asked = position % 2 == 0
         fields: dict[str, Any] = {
             "user_id": "ada",
@@ -151,6 +152,6 @@ def message(at: Callable[[float], datetime]) -> MakeMessage:
             "completion_tokens": 0 if asked else 3,
             "latency_ms": 0.0 if asked else 12.5,
         } | changes
-        return ArchivedMessage(**{"id": f"{fields['user_id']}/{position}"} | fields)
+        return ChatMessage(**{"id": f"{fields['user_id']}/{position}"} | fields)
 
     return make

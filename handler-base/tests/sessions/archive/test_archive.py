@@ -10,9 +10,10 @@ import pytest
 from msgspec.structs import force_setattr
 
 from handler_base.errors import InvalidRequestError
-from handler_base.sessions.archive import Archive, ArchivedMessage, StoredConversation, UsageRow
+from handler_base.sessions.archive import Archive, StoredConversation, UsageRow
+from handler_base.sessions.conversation import ChatMessage
 
-MakeMessage = Callable[..., ArchivedMessage]
+MakeMessage = Callable[..., ChatMessage]
 At = Callable[[float], datetime]
 
 

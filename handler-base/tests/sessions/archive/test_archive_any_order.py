@@ -10,9 +10,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from handler_base.sessions.archive import Archive, ArchivedMessage
+from handler_base.sessions.archive import Archive
+from handler_base.sessions.conversation import ChatMessage
 
-MakeMessage = Callable[..., ArchivedMessage]
+MakeMessage = Callable[..., ChatMessage]
 
 _START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -40,7 +41,7 @@ def test_any_order_repetition_and_batching_gives_the_same_rows(
     asyncio.run(_compare(archive_url, made, batches))
 
 
-async def _compare(url: str, made: list[ArchivedMessage], batches: list[list[ArchivedMessage]]) -> None:
+async def _compare(url: str, made: list[ChatMessage], batches: list[list[ChatMessage]]) -> None:
     archive = Archive(url)
     await archive.open()
     try:

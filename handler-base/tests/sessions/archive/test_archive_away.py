@@ -16,15 +16,16 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handler_base.errors import UpstreamUnavailableError
-from handler_base.sessions.archive import Archive, ArchivedMessage, database
+from handler_base.sessions.archive import Archive, database
 from handler_base.sessions.archive.addresses import parse_address
 from handler_base.sessions.archive.database import Database
 from handler_base.sessions.archive.rows import message_rows, server_moment
 from handler_base.sessions.archive.writing import write_to_server
+from handler_base.sessions.conversation import ChatMessage
 from handler_base.testing.postgres_server import PostgresServer
 from handler_base.testing.waiting import wait_until
 
-MakeMessage = Callable[..., ArchivedMessage]
+MakeMessage = Callable[..., ChatMessage]
 
 _SHORT = timedelta(seconds=0.4)
 

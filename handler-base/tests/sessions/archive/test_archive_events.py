@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from handler_base.errors import InvalidRequestError
 from handler_base.messages import CHAT_EVENTS, PIPELINE_EVENTS, VOICE_EVENTS, DomainEvent
 from handler_base.messages.subjects import CHAT_EVENT, PIPELINE_EVENT, VOICE_EVENT
-from handler_base.sessions.archive import ArchivedMessage
 from handler_base.sessions.archive.events import ARCHIVED_SUBJECTS, archived_message
+from handler_base.sessions.conversation import ChatMessage
 
 STORED = datetime(2030, 5, 1, 12, 0, 1, tzinfo=UTC)
 SAID = STORED - timedelta(milliseconds=877)
@@ -35,13 +35,13 @@ def event(**fields: object) -> DomainEvent:
     return DomainEvent(**told)  # type: ignore[arg-type]  # checked by the assertions
 
 
-def message(subject: str = QUESTION, **fields: object) -> ArchivedMessage:
+def message(subject: str = QUESTION, **fields: object) -> ChatMessage:
     return archived_message(subject, event(**fields), position=7, stored_at=STORED)
 
 
 def test_a_question_becomes_a_message_of_the_user() -> None:
     data = {"text": "When?", "username": "Ann", "premium": True, "language": "en"}
-    assert message(data=data) == ArchivedMessage(
+    assert message(data=data) == ChatMessage(
         id="ann/r1/message_received",
         user_id="ann",
         session_id="s1",
@@ -68,7 +68,7 @@ def test_an_answer_becomes_a_message_of_the_assistant() -> None:
         "status": "cancelled",
         "premium": False,
     }
-    assert message(ANSWER, id="ann/r1/response_generated", data=data) == ArchivedMessage(
+    assert message(ANSWER, id="ann/r1/response_generated", data=data) == ChatMessage(
         id="ann/r1/response_generated",
         user_id="ann",
         session_id="s1",

@@ -12,11 +12,12 @@ import pytest
 from sqlalchemy import text
 
 from handler_base.errors import InvalidRequestError
-from handler_base.sessions.archive import Archive, ArchivedMessage
+from handler_base.sessions.archive import Archive
 from handler_base.sessions.archive.addresses import parse_address
 from handler_base.sessions.archive.database import Database
+from handler_base.sessions.conversation import ChatMessage
 
-MakeMessage = Callable[..., ArchivedMessage]
+MakeMessage = Callable[..., ChatMessage]
 At = Callable[[float], datetime]
 
 

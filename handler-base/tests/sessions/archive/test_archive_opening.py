@@ -25,13 +25,14 @@ from sqlalchemy import Connection, inspect, text
 
 import handler_base.sessions.archive.migrations as migrations_package
 from handler_base.errors import InternalError
-from handler_base.sessions.archive import Archive, ArchivedMessage, migrating
+from handler_base.sessions.archive import Archive, migrating
 from handler_base.sessions.archive.__main__ import main
 from handler_base.sessions.archive.addresses import parse_address
 from handler_base.sessions.archive.database import Database
 from handler_base.sessions.archive.schema import HEAD, REVISIONS, VERSION_TABLE, metadata
+from handler_base.sessions.conversation import ChatMessage
 
-MakeMessage = Callable[..., ArchivedMessage]
+MakeMessage = Callable[..., ChatMessage]
 
 _SCRIPTS = Path(migrations_package.__path__[0])
 

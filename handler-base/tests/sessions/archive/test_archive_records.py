@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from handler_base.errors import InvalidRequestError
-from handler_base.sessions.archive import ArchivedMessage
+from handler_base.sessions.conversation import ChatMessage
 
-MakeMessage = Callable[..., ArchivedMessage]
+MakeMessage = Callable[..., ChatMessage]
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from handler_base.clients import HttpPool, llm_client
 from handler_base.config import InferenceSettings
 from handler_base.errors import UpstreamUnavailableError
-from handler_base.sessions.archive import Archive, ArchivedMessage
+from handler_base.sessions.archive import Archive
 from handler_base.sessions.archive.titles import LONGEST, Titler, title_from_answer, title_from_question
+from handler_base.sessions.conversation import ChatMessage
 from handler_base.testing.inference import FakeLLM, LLMScript, RecordedRequest, hang, status
 from handler_base.testing.waiting import wait_until
 
@@ -58,7 +59,7 @@ async def converse(archive: Archive, session_id: str, *, question: str = QUESTIO
     said = (("user", question, 1), ("assistant", answer, 2))
     await archive.store(
         [
-            ArchivedMessage(
+            ChatMessage(
                 id=f"ann/{session_id}/{role}",
                 user_id="ann",
                 session_id=session_id,

@@ -10,14 +10,14 @@ import pytest
 from handler_base.messages import DomainEvent, encode
 from handler_base.messages.streams import AI_EVENTS
 from handler_base.messages.subjects import CHAT_EVENT
-from handler_base.sessions.archive import ArchivedMessage
 from handler_base.sessions.archive.worker import DURABLE
+from handler_base.sessions.conversation import ChatMessage
 from handler_base.telemetry import metrics
 from handler_base.testing.archive_bench import ArchiveBench, DifficultArchive, said
 from handler_base.testing.nats_server import NatsServer
 from handler_base.testing.waiting import wait_until
 
-MakeMessage = Callable[..., ArchivedMessage]
+MakeMessage = Callable[..., ChatMessage]
 
 QUESTION = CHAT_EVENT.format(name="message_received")
 ANSWER = CHAT_EVENT.format(name="response_generated")

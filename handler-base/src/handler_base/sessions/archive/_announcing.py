@@ -18,7 +18,7 @@ from handler_base.messages.subjects import CHAT_EVENT
 from handler_base.nats_client import Msg, NatsConnection
 from handler_base.nats_client.headers import CONTENT_TYPE, MESSAGE_ID, MESSAGE_TYPE, encode_headers
 from handler_base.nats_client.publishing import read_publish_ack
-from handler_base.sessions.archive.records import ArchivedMessage
+from handler_base.sessions.conversation import ChatMessage
 
 __all__ = ["Announcer"]
 
@@ -50,7 +50,7 @@ class Announcer:
         self._answered = asyncio.Event()
         self._together = True
 
-    async def tell(self, messages: Sequence[ArchivedMessage]) -> list[BaseException | None]:
+    async def tell(self, messages: Sequence[ChatMessage]) -> list[BaseException | None]:
         """Publish the storing of messages, and wait until the stream has it; one call at a time.
 
         Returns:
@@ -125,7 +125,7 @@ def _is_stored(msg: Msg) -> bool:
     return True
 
 
-def _event(message: ArchivedMessage, moment: str) -> DomainEvent:
+def _event(message: ChatMessage, moment: str) -> DomainEvent:
     return DomainEvent(
         id=f"{message.id}/stored",
         name="message_stored",

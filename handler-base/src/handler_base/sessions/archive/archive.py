@@ -23,10 +23,11 @@ from handler_base.sessions.archive.queries import (
     read_usage,
     search_messages,
 )
-from handler_base.sessions.archive.records import ArchivedMessage, StoredConversation, UsageRow
+from handler_base.sessions.archive.records import StoredConversation, UsageRow
 from handler_base.sessions.archive.rows import file_moment, message_rows, server_moment
 from handler_base.sessions.archive.schema import HEAD
 from handler_base.sessions.archive.writing import update_title, write_to_file, write_to_server
+from handler_base.sessions.conversation import ChatMessage
 
 __all__ = ["Archive"]
 
@@ -86,7 +87,7 @@ class Archive:
             self._is_open = False
             await self._database.close()
 
-    async def store(self, messages: Sequence[ArchivedMessage]) -> list[str]:
+    async def store(self, messages: Sequence[ChatMessage]) -> list[str]:
         """Store messages in one transaction: all that are not there yet, or none.
 
         What a forgotten user said before being forgotten is left out.
@@ -117,15 +118,13 @@ class Archive:
         """Return the conversations of a user, or of all, by last activity, newest first."""
         return await self._database.run("read", partial(read_conversations, user_id=user_id, limit=_checked(limit)))
 
-    async def messages(self, user_id: str, session_id: str, *, limit: int = 1000) -> list[ArchivedMessage]:
+    async def messages(self, user_id: str, session_id: str, *, limit: int = 1000) -> list[ChatMessage]:
         """Return the last messages of a conversation, in order."""
         return await self._database.run(
             "read", partial(read_messages, user_id=user_id, session_id=session_id, limit=_checked(limit))
         )
 
-    async def search(
-        self, text: str, *, user_id: str = "", session_id: str = "", limit: int = 50
-    ) -> list[ArchivedMessage]:
+    async def search(self, text: str, *, user_id: str = "", session_id: str = "", limit: int = 50) -> list[ChatMessage]:
         """Return the messages that hold a text, whatever its case, newest first."""
         return await self._database.run(
             "read", partial(search_messages, text=text, user_id=user_id, session_id=session_id, limit=_checked(limit))

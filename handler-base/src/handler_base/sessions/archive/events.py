@@ -9,7 +9,7 @@ from typing import Final
 from handler_base.errors import InvalidRequestError
 from handler_base.messages import DomainEvent
 from handler_base.messages.subjects import CHAT_EVENT, VOICE_EVENT
-from handler_base.sessions.archive.records import ArchivedMessage, Kind, Role
+from handler_base.sessions.conversation import ChatMessage, Kind, Role
 
 __all__ = ["ARCHIVED_SUBJECTS", "archived_message"]
 
@@ -26,7 +26,7 @@ ARCHIVED_SUBJECTS: Final = tuple(_SAID)
 _MOST_TOKENS: Final = 2**31 - 1
 
 
-def archived_message(subject: str, event: DomainEvent, *, position: int, stored_at: datetime) -> ArchivedMessage:
+def archived_message(subject: str, event: DomainEvent, *, position: int, stored_at: datetime) -> ChatMessage:
     """Return the message an event tells of.
 
     Args:
@@ -48,7 +48,7 @@ def archived_message(subject: str, event: DomainEvent, *, position: int, stored_
     text = data.get("text")
     if not isinstance(text, str):
         raise InvalidRequestError("The event has no text.")
-    return ArchivedMessage(
+    return ChatMessage(
         id=event.id,
         user_id=event.user_id,
         # A question without a session is a conversation of its own.

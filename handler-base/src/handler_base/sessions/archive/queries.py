@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Date, RowMapping, Select, case, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from handler_base.sessions.archive.records import ArchivedMessage, StoredConversation, UsageRow
+from handler_base.sessions.archive.records import StoredConversation, UsageRow
 from handler_base.sessions.archive.schema import conversations, messages
 from handler_base.sessions.archive.texts import clean, fold
+from handler_base.sessions.conversation import ChatMessage
 
 __all__ = [
     "read_conversations",
@@ -23,7 +24,7 @@ __all__ = [
     "search_messages",
 ]
 
-_MESSAGE = [messages.c[name] for name in ArchivedMessage.__struct_fields__]
+_MESSAGE = [messages.c[name] for name in ChatMessage.__struct_fields__]
 
 _OF_CONVERSATION = (
     messages.c.user_id == conversations.c.user_id,
@@ -43,9 +44,7 @@ async def read_conversations(connection: AsyncConnection, *, user_id: str, limit
     return [StoredConversation(**row) for row in found.mappings()]
 
 
-async def read_messages(
-    connection: AsyncConnection, *, user_id: str, session_id: str, limit: int
-) -> list[ArchivedMessage]:
+async def read_messages(connection: AsyncConnection, *, user_id: str, session_id: str, limit: int) -> list[ChatMessage]:
     """Return the last messages of one conversation, in order."""
     of_it = messages.c.user_id == clean(user_id), messages.c.session_id == clean(session_id)
     newest_first = messages.c.position.desc(), messages.c.created_at.desc(), messages.c.id.desc()
@@ -60,7 +59,7 @@ async def read_known(connection: AsyncConnection, *, ids: Collection[str]) -> se
 
 async def search_messages(
     connection: AsyncConnection, *, text: str, user_id: str, session_id: str, limit: int
-) -> list[ArchivedMessage]:
+) -> list[ChatMessage]:
     """Return the newest messages that hold a text, in whichever case."""
     query = select(*_MESSAGE).where(messages.c.folded.contains(fold(clean(text)), autoescape=True))
     if user_id:
@@ -133,5 +132,5 @@ def _day(dialect: str) -> ColumnElement[Any]:
     return cast(func.timezone("UTC", messages.c.created_at), Date)
 
 
-def _message(row: RowMapping) -> ArchivedMessage:
-    return ArchivedMessage(**row)
+def _message(row: RowMapping) -> ChatMessage:
+    return ChatMessage(**row)

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from handler_base.sessions.archive.records import ArchivedMessage
 from handler_base.sessions.archive.schema import conversations, messages
 from handler_base.sessions.archive.texts import clean, fold
+from handler_base.sessions.conversation import ChatMessage
 
 __all__ = [
     "CONVERSATION_COLUMNS",
@@ -61,7 +61,7 @@ def file_moment(moment: datetime) -> str:
     return moment.isoformat(" ", "microseconds")[:-6]
 
 
-async def message_rows(given: Iterable[ArchivedMessage], moment: Callable[[datetime], object]) -> list[Row]:
+async def message_rows(given: Iterable[ChatMessage], moment: Callable[[datetime], object]) -> list[Row]:
     """Return the rows of some messages, by id.
 
     Rows are written in one order by everybody: two writers with the same messages wait for each other, and do not
@@ -106,11 +106,11 @@ def conversation_rows(rows: Iterable[Row]) -> list[Row]:
     return [(*key, kind, "", first, last) for key, (kind, first, last) in sorted(found.items())]
 
 
-def _id_of(message: ArchivedMessage) -> str:
+def _id_of(message: ChatMessage) -> str:
     return message.id
 
 
-def _row(message: ArchivedMessage, moment: Callable[[datetime], object]) -> Row:
+def _row(message: ChatMessage, moment: Callable[[datetime], object]) -> Row:
     content = clean(message.content)
     return (
         message.id,

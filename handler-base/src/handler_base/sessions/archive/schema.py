@@ -27,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 
-from handler_base.sessions.archive.records import LONGEST_ID, LONGEST_MESSAGE_ID
+from handler_base.sessions.conversation import LONGEST_ID, LONGEST_MESSAGE_ID
 
 __all__ = [
     "HEAD",

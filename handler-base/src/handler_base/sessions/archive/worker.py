@@ -27,7 +27,7 @@ from handler_base.sessions.archive._announcing import Announcer
 from handler_base.sessions.archive._pauses import Pauses, StoppedError, sleep_unless
 from handler_base.sessions.archive._retention import ExpiringStore, Retention
 from handler_base.sessions.archive.events import ARCHIVED_SUBJECTS, archived_message
-from handler_base.sessions.archive.records import ArchivedMessage
+from handler_base.sessions.conversation import ChatMessage
 from handler_base.telemetry import metrics
 
 __all__ = ["DURABLE", "ArchiveStore", "ArchiveWorker", "TitleMaker"]
@@ -53,7 +53,7 @@ class ArchiveStore(ExpiringStore, Protocol):
         """Make ready; may be called again."""
         ...
 
-    async def store(self, messages: Sequence[ArchivedMessage]) -> list[str]:
+    async def store(self, messages: Sequence[ChatMessage]) -> list[str]:
         """Store messages in one transaction; return the ids of those that are new.
 
         Raises:
@@ -84,7 +84,7 @@ class _Held:
     """A delivery and the message in it."""
 
     delivery: Delivery
-    message: ArchivedMessage
+    message: ChatMessage
     since: float
 
 
@@ -302,7 +302,7 @@ class ArchiveWorker:
 
     async def _store(self, batch: Sequence[_Held], *, repeated: bool) -> set[str]:
         """Store each message once, and return the ids of those whose storing is to be told."""
-        messages: dict[str, ArchivedMessage] = {}
+        messages: dict[str, ChatMessage] = {}
         for held in sorted(batch, key=_place):
             messages.setdefault(held.message.id, held.message)
         new = set(await self._archive.store([*messages.values()]))
@@ -365,7 +365,7 @@ def _consumer_spec(settings: ArchiveSettings) -> ConsumerSpec:
     )
 
 
-def _read(delivery: Delivery) -> ArchivedMessage:
+def _read(delivery: Delivery) -> ChatMessage:
     encoding = detect(delivery.data, header(delivery.headers, CONTENT_TYPE))
     return archived_message(
         delivery.subject,
