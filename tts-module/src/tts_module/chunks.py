@@ -37,6 +37,11 @@ class Chunk:
     channels: int
     is_last: bool = False
 
+    @property
+    def seconds(self) -> float:
+        """How long it takes to play."""
+        return len(self.audio) / (2 * self.channels * self.sample_rate)
+
 
 class Chunker:
     """Cuts sound that arrives in pieces of any size into chunks of 20 ms to a longest one.

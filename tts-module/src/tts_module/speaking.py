@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from handler_base.clients.audio import SpeechChunk
+from handler_base.errors import FleetError
 
 __all__ = ["MOST_HELD", "Make", "Sentence", "spoken"]
 
@@ -32,6 +34,8 @@ class Sentence:
         self._most_held = most_held
         self._waiting: deque[SpeechChunk] = deque()
         self._held = 0
+        # Not an error yet: kept, it would hold the frames that hold it, and the sound with them.
+        self._failure: Callable[[], FleetError] | None = None
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._fill())
@@ -50,6 +54,8 @@ class Sentence:
         """
         while not self._waiting:
             if self._task.done():
+                if self._failure is not None:
+                    raise self._failure()
                 self._task.result()
                 return None
             self._changed.clear()
@@ -68,6 +74,12 @@ class Sentence:
             self._task.exception()
 
     async def _fill(self) -> None:
+        try:
+            await self._take_all()
+        except FleetError as error:
+            self._failure = partial(type(error), error.message, retry_after=error.retry_after)
+
+    async def _take_all(self) -> None:
         async with contextlib.aclosing(self._source) as source:
             async for piece in source:
                 self._waiting.append(piece)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from handler_base.clients import TTSClient
 from handler_base.clients.audio import SpeechAudio, SpeechChunk, pcm_to_wav
@@ -27,6 +28,7 @@ class Synthesis:
         language: ISO 639-1, or empty.
         parallel: Sentences that are made at the same time.
         deadline: When the end is due.
+        patience: How long the speech server may take for each sentence.
     """
 
     tts: TTSClient
@@ -35,6 +37,7 @@ class Synthesis:
     language: str
     parallel: int
     deadline: Deadline
+    patience: timedelta
 
     async def chunks(self, longest: float) -> AsyncGenerator[Chunk]:
         """Yield the sound as it is made, the last chunk marked as such.
@@ -102,7 +105,8 @@ class Synthesis:
         return SpeechAudio(bytes(samples), PCM, rate, channels)
 
     def _make(self, text: str) -> AsyncGenerator[SpeechChunk]:
-        return self.tts.stream(text, voice=self.voice, language=self.language, deadline=self.deadline)
+        deadline = self.deadline.sooner(self.patience)
+        return self.tts.stream(text, voice=self.voice, language=self.language, deadline=deadline)
 
 
 def _too_large() -> PayloadTooLargeError:

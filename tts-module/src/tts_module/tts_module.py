@@ -68,7 +68,7 @@ class TtsModule(Handler[TtsSettings]):
         core=(TTS_REQUEST,),
         respond_on=TTS_STATUS,
         error_answer=failed,
-        budget=lambda settings: timedelta(seconds=settings.tts_timeout),
+        budget=lambda settings: settings.speech_budget,
         # What waits is told so, and waits for the other speeches of its session too: `Speeches` bounds it.
         bounded=False,
     )
@@ -80,7 +80,8 @@ class TtsModule(Handler[TtsSettings]):
             async with self._speeches.turn(speech):
                 await self._tell(context, "processing")
                 sentences = await sentences_of(request.text, request.language)
-                async with self._speakers.of(request, context.deadline) as voice:
+                deadline = context.deadline.sooner(timedelta(seconds=self.settings.tts_timeout))
+                async with self._speakers.of(request, deadline) as voice:
                     synthesis = self._synthesis(request, context, sentences, voice)
                     await self._speak(synthesis, context, audio_format, stream=request.stream)
         return status(context.session_id, "completed")
@@ -115,6 +116,7 @@ class TtsModule(Handler[TtsSettings]):
             language=request.language,
             parallel=self.settings.tts_parallel,
             deadline=context.deadline,
+            patience=timedelta(seconds=self.settings.tts_timeout),
         )
 
     async def _speak(self, synthesis: Synthesis, context: Context, audio_format: str, *, stream: bool) -> None:
@@ -128,7 +130,7 @@ class TtsModule(Handler[TtsSettings]):
     async def _stream(self, synthesis: Synthesis, context: Context) -> None:
         if self._connection is None:
             raise UpstreamUnavailableError
-        flow = Flow(self._connection, context.deadline)
+        flow = Flow(self._connection, context.deadline, timedelta(seconds=self.settings.tts_lead))
         session_id = context.session_id
         stream = context.stream(TTS_AUDIO.format(session_id=session_id), AudioStream(session_id))
         async with contextlib.aclosing(synthesis.chunks(self.settings.tts_chunk)) as chunks:
@@ -137,4 +139,4 @@ class TtsModule(Handler[TtsSettings]):
                 if chunk.is_last:
                     stream.closed = True
                 else:
-                    await flow.sent(len(chunk.audio))
+                    await flow.sent(chunk)
