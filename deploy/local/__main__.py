@@ -17,7 +17,7 @@ from handler_base.errors import FleetError
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _SETTINGS: Final = """\
 settings, in the environment or in .env:
-  NATS_URL, MILVUS_HOST, REDIS_URL, VLLM_URL, EMBEDDINGS_URL, RERANKER_URL
+  NATS_URL, MILVUS_HOST, REDIS_URL, VLLM_URL, EMBEDDINGS_URL, RERANKER_URL, WHISPER_URL, TTS_URL
                         servers of your own, in place of the local ones
   {ports}
                         ports of the local ones

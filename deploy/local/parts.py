@@ -19,7 +19,7 @@ from deploy.local.supervisor import ChildSpec
 
 __all__ = ["INFERENCE_URLS", "SERVICES", "Foreign", "Part", "embedded", "find_program", "infrastructure", "services"]
 
-INFERENCE_URLS: Final = ("VLLM_URL", "EMBEDDINGS_URL", "RERANKER_URL")
+INFERENCE_URLS: Final = ("VLLM_URL", "EMBEDDINGS_URL", "RERANKER_URL", "WHISPER_URL", "TTS_URL")
 """What the local inference server can stand in for."""
 
 SERVICES: Final = ("chat_handler", "voice_assistant", "stt_module", "tts_module", "pipeline_bridge")
@@ -192,13 +192,12 @@ def _inference(settings: StackSettings, stands_in_for: list[str]) -> Part:
     offers = {variable: f"{url}/v1" if variable == "VLLM_URL" else url for variable in stands_in_for}
     if "RERANKER_URL" in stands_in_for and "RERANK_MIN_SCORE" not in settings.given:
         offers["RERANK_MIN_SCORE"] = _LEAST_RELEVANT
+    command: tuple[str, ...] = (sys.executable, "-m", "deploy.local.inference", "--host", HOST, "--port", str(port))
+    if "LOCAL_CORPUS" in settings.given:
+        command = (*command, "--words-of", settings.given["LOCAL_CORPUS"])
     return Part(
-        ChildSpec(
-            "inference",
-            (sys.executable, "-m", "deploy.local.inference", "--host", HOST, "--port", str(port)),
-            lambda: http_ready(port, "/health"),
-        ),
-        role="stand-in models, extractive",
+        ChildSpec("inference", command, lambda: http_ready(port, "/health")),
+        role="stand-in models, extractive; speech",
         address=url,
         claim=PortClaim(port, "the inference server", "INFERENCE_PORT", f"set {', '.join(INFERENCE_URLS)}"),
         offers=offers,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from deploy.local.environment import PORTS, StackSettings, read_settings, write_environment
 from deploy.local.ingest import CORPUS, fingerprint
-from deploy.local.parts import embedded, infrastructure, services
+from deploy.local.parts import INFERENCE_URLS, embedded, infrastructure, services
 from deploy.local.ports import PortClaim, conflicts
 from deploy.local.screen import without_password
 from handler_base.errors import InvalidRequestError
@@ -47,6 +47,8 @@ def test_without_settings_everything_is_local(tmp_path: Path) -> None:
         "EMBEDDINGS_URL": "http://127.0.0.1:8000",
         "RERANKER_URL": "http://127.0.0.1:8000",
         "RERANK_MIN_SCORE": "0.03",
+        "WHISPER_URL": "http://127.0.0.1:8000",
+        "TTS_URL": "http://127.0.0.1:8000",
     }
     assert told.state == tmp_path / ".local"
 
@@ -90,7 +92,7 @@ def test_a_reranker_of_ones_own_keeps_its_bound(tmp_path: Path) -> None:
 
 
 def test_all_inference_urls_set_leave_out_the_local_server(tmp_path: Path) -> None:
-    told = settings(tmp_path, VLLM_URL="http://a", EMBEDDINGS_URL="http://b", RERANKER_URL="http://c")
+    told = settings(tmp_path, **dict.fromkeys(INFERENCE_URLS, "http://a"))
 
     assert "inference" not in started(told)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.parts import INFERENCE_URLS
 from handler_base.testing.nats_server import free_port
 
 RunStack = Callable[[dict[str, str]], Awaitable[asyncio.subprocess.Process]]
@@ -27,7 +28,7 @@ async def test_a_sigterm_that_comes_twice_still_stops_in_order(
             "HEALTH_PORT_BASE": str(free_port()),
             "MILVUS_HOST": "127.0.0.1",
             "MILVUS_PORT": str(free_port()),
-            **dict.fromkeys(("VLLM_URL", "EMBEDDINGS_URL", "RERANKER_URL"), nowhere),
+            **dict.fromkeys(INFERENCE_URLS, nowhere),
         }
     )
     assert stack.stdout is not None
