@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from threading import Event
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from handler_base.errors import InvalidRequestError, PayloadTooLargeError, RequestCancelledError, UnsupportedFormatError
 from stt_module.pcm import decoder_installed
@@ -19,10 +19,18 @@ if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.container import InputContainer
 
-__all__ = ["container_of", "decode"]
+__all__ = ["Source", "container_of", "decode", "samples_of"]
 
 _MOST_DAMAGED: Final = 16
 _MOST_PACKETS_WITHOUT_SOUND: Final = 10_000
+_LIVE: Final = {"probesize": "2048", "analyzeduration": "0"}
+
+
+class Source(Protocol):
+    """Where a container is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Give at most `size` bytes, none at the end."""
 
 
 def container_of(audio: bytes) -> str:
@@ -51,28 +59,43 @@ def decode(audio: bytes, *, most_bytes: int, given_up: Event | None = None) -> b
         RequestCancelledError: `given_up` was set.
         UnsupportedFormatError: It is no container that is read, or PyAV is not installed.
     """
-    name = container_of(audio)
+    pieces, size = [], 0
+    for piece in samples_of(io.BytesIO(audio), container_of(audio)):
+        size += len(piece)
+        if size > most_bytes:
+            raise PayloadTooLargeError("The audio is too long.")
+        if given_up is not None and given_up.is_set():
+            raise RequestCancelledError
+        pieces.append(piece)
+    if not size:
+        raise InvalidRequestError("There is no sound in the audio.")
+    return b"".join(pieces)
+
+
+def samples_of(source: Source, container: str, *, live: bool = False) -> Iterator[bytes]:
+    """Give what a container holds as 16 kHz mono, piece by piece, as it is read.
+
+    Args:
+        source: Where it comes from.
+        container: Its name, as `container_of` gives it.
+        live: It still grows: begin with the first bytes there are.
+
+    Raises:
+        InvalidRequestError: It is damaged, or has no sound in it.
+        UnsupportedFormatError: PyAV is not installed.
+    """
     if not decoder_installed():
         raise UnsupportedFormatError("Audio must be plain wav.")
     # Raw 16 kHz audio needs none of PyAV's 40 MB.
     import av  # noqa: PLC0415  # see above
     from av.error import FFmpegError  # noqa: PLC0415  # see above
 
-    pieces, size = [], 0
+    options = _LIVE if live else {}
     try:
-        with av.open(io.BytesIO(audio), "r", format=name, metadata_errors="ignore") as container:
-            for piece in _resampled(container):
-                size += len(piece)
-                if size > most_bytes:
-                    raise PayloadTooLargeError("The audio is too long.")
-                if given_up is not None and given_up.is_set():
-                    raise RequestCancelledError
-                pieces.append(piece)
+        with av.open(source, "r", format=container, options=options, metadata_errors="ignore") as opened:
+            yield from _resampled(opened)
     except FFmpegError as error:
         raise InvalidRequestError("The audio is damaged.") from error
-    if not size:
-        raise InvalidRequestError("There is no sound in the audio.")
-    return b"".join(pieces)
 
 
 def _resampled(container: InputContainer) -> Iterator[bytes]:
