@@ -144,3 +144,31 @@ async def test_an_error_is_in_the_encoding_of_the_request(tts: TtsCaller, encodi
     heard = await tts.say("", encoding=encoding)
     assert_failed(heard, "400")
     assert heard.encodings == {encoding}
+
+
+async def test_a_service_that_stops_finishes_what_it_speaks(
+    start: StartTts, caller: TtsCaller, server: FakeTTS
+) -> None:
+    service = await start()
+    server.script.chunks = [b"\x01\x00" * 2400] * 20
+    server.script.tokens_per_second = 50
+    heard = await caller.hear()
+    await caller.ask(heard, TTSRequest(text="Hello there."))
+    await heard.until(lambda heard: heard.chunks)
+    await service.stop()
+    await heard.ended()
+    assert heard.said == ["queued", "processing", "completed"]
+    assert heard.audio == server.pcm
+
+
+async def test_a_speech_that_takes_longer_than_the_stop_is_told_so(
+    start: StartTts, caller: TtsCaller, server: FakeTTS
+) -> None:
+    service = await start(drain_timeout=0.1)
+    server.script.always = hang()
+    heard = await caller.hear()
+    await caller.ask(heard, TTSRequest(text="Hello there."))
+    await heard.until(lambda heard: "processing" in heard.said)
+    await service.stop()
+    await heard.ended()
+    assert_failed(heard, "429")

@@ -191,6 +191,19 @@ async def test_a_voice_of_the_server_by_name(start: StartTts, caller: TtsCaller,
     assert (heard.said[-1], heard.codes[-1]) == ("error", "404")
 
 
+@pytest.mark.parametrize(("speaker", "code"), [("nobody", "404"), ("anna", "502"), ("", "502")])
+async def test_a_refusal_of_a_voice_that_is_not_listed_is_told_as_such(
+    tts: TtsCaller, server: FakeTTS, speaker: str, code: str
+) -> None:
+    server.script.failures = [status(400)]
+    heard = await tts.say("Hello there.", speaker=speaker)
+    assert (heard.said[-1], heard.codes[-1]) == ("error", code)
+
+
+async def test_a_voice_that_is_not_listed_may_be_known(tts: TtsCaller, server: FakeTTS) -> None:
+    assert (await tts.say("Hello there.", speaker="anna(2)+ben(1)")).said[-1] == "completed"
+
+
 async def test_a_recording_in_the_request_is_conditioned_once(
     start: StartTts, caller: TtsCaller, xtts: FakeTTS
 ) -> None:

@@ -86,6 +86,13 @@ class Speakers:
             self._listed = time.monotonic()
         return self._built_in
 
+    async def is_unknown(self, name: str, deadline: Deadline) -> bool:
+        """Whether the speech server tells its voices, and none has this name."""
+        if not name or self._clones.is_clone(name):
+            return False
+        names = await self.built_in(deadline)
+        return bool(names) and name not in names
+
     async def _custom(self, voice: Voice, recording: Path, deadline: Deadline, stack: contextlib.AsyncExitStack) -> str:
         """Return the name for a custom voice: made of its recording, or its own where the server makes none."""
         if time.monotonic() < self._by_name.get(voice.digest, 0.0):

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 from handler_base.clients import HttpPool, tts_client
-from handler_base.errors import UpstreamUnavailableError
+from handler_base.errors import NotFoundError, UpstreamError, UpstreamUnavailableError
 from handler_base.handler import Context, Handler, Worker, endpoint
 from handler_base.messages import TTSRequest, TTSStatus, TTSVoiceListResponse, TTSVoiceRefreshResponse, unix_now
 from handler_base.messages.subjects import TTS_AUDIO, TTS_REQUEST, TTS_STATUS, TTS_VOICES_LIST, TTS_VOICES_REFRESH
@@ -83,7 +83,13 @@ class TtsModule(Handler[TtsSettings]):
                 deadline = context.deadline.sooner(timedelta(seconds=self.settings.tts_timeout))
                 async with self._speakers.of(request, deadline) as voice:
                     synthesis = self._synthesis(request, context, sentences, voice)
-                    await self._speak(synthesis, context, audio_format, stream=request.stream)
+                    try:
+                        await self._speak(synthesis, context, audio_format, stream=request.stream)
+                    except UpstreamError:
+                        # Only now: servers take more names than they tell, such as mixes of voices.
+                        if await self._speakers.is_unknown(voice, deadline):
+                            raise NotFoundError("There is no such voice.") from None
+                        raise
         return status(context.session_id, "completed")
 
     @endpoint(core=(TTS_VOICES_LIST,), bounded=False)
