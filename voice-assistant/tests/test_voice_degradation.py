@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 
 import aiohttp
@@ -26,6 +28,8 @@ from handler_base.testing.milvus import MilvusRestFront
 from handler_base.testing.voice_caller import Asked, VoiceCaller
 from handler_base.testing.waiting import wait_until
 from voice_assistant.answers import answer_to
+from voice_assistant.exchange import Exchange
+from voice_assistant.track import Track
 
 StartVoice = Callable[..., Awaitable[Service]]
 
@@ -143,6 +147,32 @@ async def test_sound_that_does_not_fit_a_message_is_left_out(voice: VoiceCaller,
     assert (heard.error_code, heard.answer.audio, heard.answer.audio_format) == ("", b"", "")
     assert heard.answer.response
     assert len(heard.sound) == 1_200_000
+
+
+async def test_a_question_leaves_nothing_behind(voice: VoiceCaller, llm: FakeLLM, stt: FakeSTT, tts: FakeTTS) -> None:
+    """Recordings and sound are large: they go with their question, without waiting for the garbage collector."""
+    await voice.ask(question())
+    gc.collect()
+    gc.disable()
+    try:
+        for streaming in (True, False):
+            for server in (llm, tts, stt, None):
+                if server is not None:
+                    server.script.failures = [status(500)] * 3
+                await voice.ask(question(enable_rag=False, enable_streaming=streaming))
+                for each in (llm, tts, stt):
+                    each.script.failures = []
+            await voice.ask(question(audio=b"", enable_streaming=streaming))
+            tts.script.always = hang(after=1)
+            asked = await voice.begin(question(enable_rag=False, enable_streaming=streaming))
+            await wait_until(lambda: tts.open_streams == 1)
+            await voice.cancel(asked.request_id)
+            await asked.heard()
+            tts.script.always = None
+        await wait_until(lambda: not [one for one in gc.get_objects() if isinstance(one, (Track, Exchange))])
+        assert [task for task in asyncio.all_tasks() if task.get_name().startswith("speech")] == []
+    finally:
+        gc.enable()
 
 
 async def test_backends_that_are_away_show_as_degraded(start: StartVoice, caller: VoiceCaller, tts: FakeTTS) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -11,13 +12,17 @@ from typing import Final, Self
 
 from handler_base.clients import SpeechChunk, TTSClient
 from handler_base.deadline import Deadline
-from handler_base.errors import FleetError, to_fleet_error
+from handler_base.errors import FleetError, InternalError
+from handler_base.handler.question import detached
+from handler_base.telemetry import metrics
 from voice_assistant.track import Track
 
 __all__ = ["Play", "Speaker"]
 
 Play = Callable[[bytes, int], Awaitable[None]]
 """Takes raw 16 bit mono samples and their rate, in order."""
+
+log = logging.getLogger(__name__)
 
 _LONGEST_CHUNK: Final = 0.2
 """Seconds of sound that go out in one message at most."""
@@ -119,23 +124,34 @@ class Speaker:
                     async for chunk in sound:
                         piece.sound.put_nowait(chunk)
         except FleetError as error:
-            piece.sound.put_nowait(type(error)(error.message, retry_after=error.retry_after))
+            piece.sound.put_nowait(detached(error))
+        except Exception:
+            # Whatever goes wrong must end the piece, or the answer would wait for its sound until the deadline.
+            metrics.SWALLOWED_ERRORS.of("speaker").inc()
+            log.exception("a piece of an answer could not be spoken")
+            piece.sound.put_nowait(InternalError())
         else:
             piece.sound.put_nowait(None)
 
     async def _play_all(self) -> None:
         try:
             while (piece := await self._pieces.get()) is not None:
-                await self._play_piece(piece)
+                self.error = await self._play_piece(piece)
+                if self.error is not None:
+                    break
         except FleetError as error:
-            self.error = to_fleet_error(error)
-            for task in self._tasks:
-                task.cancel()
+            self.error = detached(error)
+        for task in self._tasks:
+            task.cancel()
 
-    async def _play_piece(self, piece: _Piece) -> None:
+    async def _play_piece(self, piece: _Piece) -> FleetError | None:
+        """Play one piece; return why it broke off.
+
+        An error that was raised here would hold this frame, and so itself and all of the sound.
+        """
         while (chunk := await piece.sound.get()) is not None:
             if isinstance(chunk, FleetError):
-                raise chunk
+                return chunk
             if not self.first_sound:
                 self.first_sound = time.perf_counter()
             # In whole samples of all channels, since what is cut is cut for one message each.
@@ -146,3 +162,4 @@ class Speaker:
                 if self._play is not None:
                     await self._play(samples, part.sample_rate)
         self.track.end(piece.words)
+        return None
