@@ -120,6 +120,22 @@ async def test_an_invalid_question_is_answered_and_kept_aside(start: StartServic
     assert (await one_buried(running)).reason == "invalid_request"
 
 
+async def test_a_question_refused_in_the_handlers_own_words_is_done_with(start: StartService) -> None:
+    async def refuse(request: ChatRequest, context: Context) -> ChatResponse:
+        context.refusal = ChatResponse(request_id=request.request_id, success=False, response="Say it again, please.")
+        raise UpstreamUnavailableError("Nothing was understood.")
+
+    running = await start(refuse)
+    responses = await running.listen("ai.chat.response.r1")
+    await running.put(ChatRequest(request_id="r1", message="hm"))
+    answer = await asyncio.wait_for(responses.get(), 5)
+    assert decode(ChatResponse, answer.data).response == "Say it again, please."
+    assert (answer.headers or {})["Nats-Service-Error-Code"] == "503"
+    await settled(running)
+    assert await buried(running) == []
+    assert len(running.handler.calls) == 1
+
+
 async def test_a_stream_that_has_begun_is_not_begun_again(start: StartService) -> None:
     async def half(request: ChatRequest, context: Context) -> ChatResponse:
         await echo(request, context)
