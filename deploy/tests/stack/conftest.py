@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -11,10 +13,27 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy.local.parts import SERVICES
 from deploy.local.supervisor import Backoff, Child, ChildSpec, Supervisor
 
 ROOT = Path(__file__).parents[3]
 FAST = Backoff(first=0.01, most=0.04, forgive=60)
+
+LOW_PORTS = range(20_000, 32_000, len(SERVICES))
+"""Where to look for ports in a row: below those that the system hands out one by one."""
+
+
+def health_ports() -> str:
+    """Return the first of as many free ports in a row as there are services."""
+    while True:
+        first = random.choice(LOW_PORTS)
+        try:
+            for port in range(first, first + len(SERVICES)):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return str(first)
 
 
 @dataclass

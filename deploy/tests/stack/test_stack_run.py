@@ -6,20 +6,22 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import pytest
 from dotenv import dotenv_values
 
-from deploy.tests.stack.conftest import StackRunner
+from deploy.local.parts import SERVICES
+from deploy.tests.stack.conftest import StackRunner, health_ports
 from handler_base.messages import ChatRequest
 from handler_base.testing.chat_caller import chat_caller
 from handler_base.testing.nats_server import free_port
 
 UP = "Ctrl-C stops everything."
 DOCUMENT = "# The boathouse\n\nThe boathouse was painted green in 1987 by the brothers Ashdown.\n"
-PORTS = ("NATS_PORT", "MILVUS_PORT", "REDIS_PORT", "INFERENCE_PORT", "HEALTH_PORT_BASE")
+PORTS = ("NATS_PORT", "MILVUS_PORT", "REDIS_PORT", "INFERENCE_PORT")
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     (documents / "boathouse.md").write_text(DOCUMENT)
     (documents / "weather.md").write_text("# Weather\n\nIt rained on eleven days of March.\n")
     places = {"LOCAL_DIR": str(tmp_path / "state"), "LOCAL_CORPUS": str(documents)}
-    return places | {name: str(free_port()) for name in PORTS}
+    return places | {name: str(free_port()) for name in PORTS} | {"HEALTH_PORT_BASE": health_ports()}
 
 
 async def until_up(process: asyncio.subprocess.Process) -> list[str]:
@@ -71,8 +73,9 @@ async def test_the_stack_comes_up_answers_and_goes(
     assert any("2 added" in line for line in lines)
     assert (code, errors) == (0, [])
     order = [line.split()[0] for line in rest if "is stopped" in line]
-    assert order == ["chat-handler", "inference", "redis-server", "milvus-lite", "nats-server"]
-    assert len(children) == 5
+    services = [name.replace("_", "-") for name in reversed(SERVICES) if find_spec(f"{name}.__main__") is not None]
+    assert order == [*services, "inference", "redis-server", "milvus-lite", "nats-server"]
+    assert len(children) == len(order)
     assert not any(running(pid) for pid in children)
 
 

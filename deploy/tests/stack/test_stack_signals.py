@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.parts import INFERENCE_URLS
+from deploy.tests.stack.conftest import health_ports
 from handler_base.testing.nats_server import free_port
 
 RunStack = Callable[[dict[str, str]], Awaitable[asyncio.subprocess.Process]]
@@ -25,7 +26,7 @@ async def test_a_sigterm_that_comes_twice_still_stops_in_order(
             "NATS_URL": nats_url,
             "LOCAL_DIR": str(tmp_path),
             "REDIS_PORT": str(free_port()),
-            "HEALTH_PORT_BASE": str(free_port()),
+            "HEALTH_PORT_BASE": health_ports(),
             "MILVUS_HOST": "127.0.0.1",
             "MILVUS_PORT": str(free_port()),
             **dict.fromkeys(INFERENCE_URLS, nowhere),
