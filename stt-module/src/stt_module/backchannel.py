@@ -66,8 +66,9 @@ def is_command(text: str, language: str = "en") -> bool:
 class InterruptRules:
     """How long speech is let go by."""
 
-    least: timedelta = timedelta(milliseconds=500)
-    """Speech longer than this interrupts, whatever it says, unless it is known to be a backchannel."""
+    least: timedelta = timedelta(milliseconds=700)
+    """Speech longer than this interrupts, unless it is known to be a backchannel. Spoken slowly, "yes" takes 540 ms and
+    "okay" 670."""
     longest_backchannel: timedelta = timedelta(milliseconds=1500)
     """Speech longer than this interrupts in any case."""
 
