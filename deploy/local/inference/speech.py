@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from deploy.local.inference.bodies import boolean, read_object, string
 from deploy.local.inference.speech_engines import Speaker, Speech
 from deploy.local.inference.speech_formats import FORMATS, content_type, open_file, whole_file
 from handler_base.errors import (
-    FleetError,
     InvalidRequestError,
     PayloadTooLargeError,
     RequestCancelledError,
@@ -25,7 +23,6 @@ from handler_base.speech import split_sentences
 
 __all__ = ["SpeechRoutes"]
 
-_LOG: Final = logging.getLogger(__name__)
 _MOST_CHARACTERS: Final = 16_384
 _SENTENCE: Final = 240
 """Most characters spoken in one run; the first sound of a long text is there after one."""
@@ -96,11 +93,11 @@ class SpeechRoutes:
         except ConnectionResetError:
             # The listener closed the stream: that is how speech is cancelled.
             response.force_close()
-        except FleetError as error:
-            _LOG.warning("speech broke off: %s", error.message)
+        except Exception:
             if request.transport is not None:
                 # There is no other way to say that what was sent is not all.
                 request.transport.abort()
+            raise
         return response
 
     def _present(self) -> Speaker:

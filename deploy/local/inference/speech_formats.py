@@ -22,11 +22,13 @@ class _Encoding:
     media_type: str
     container: str
     codec: str
+    rates: tuple[int, ...] = ()
+    """Samples a second that it takes; empty: any."""
 
 
 _ENCODED: Final = {
     "mp3": _Encoding("audio/mpeg", "mp3", "libmp3lame"),
-    "opus": _Encoding("audio/ogg", "ogg", "libopus"),
+    "opus": _Encoding("audio/ogg", "ogg", "libopus", (16_000, 24_000, 48_000)),
     "flac": _Encoding("audio/flac", "flac", "flac"),
     "aac": _Encoding("audio/aac", "adts", "aac"),
 }
@@ -101,7 +103,9 @@ class _Encoded:
         self._rate = rate
         self._sink = _Sink()
         self._container = av.open(self._sink, mode="w", format=encoding.container)
-        stream = self._container.add_stream(encoding.codec, rate=rate, layout="mono")
+        # The encoder brings samples of another rate to its own.
+        fitting = min((own for own in encoding.rates if own >= rate), default=rate)
+        stream = self._container.add_stream(encoding.codec, rate=fitting, layout="mono")
         if not isinstance(stream, av.AudioStream):
             raise TypeError(encoding.codec)
         self._stream = stream

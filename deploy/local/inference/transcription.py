@@ -11,7 +11,7 @@ from aiohttp import BodyPartReader, MultipartReader, web
 
 from deploy.local.inference.transcription_audio import LONGEST
 from deploy.local.inference.transcription_pool import Recognizer, Transcript
-from handler_base.errors import FleetError, InvalidRequestError, PayloadTooLargeError, UpstreamUnavailableError
+from handler_base.errors import InvalidRequestError, PayloadTooLargeError, UpstreamUnavailableError
 
 if TYPE_CHECKING:
     from deploy.local.inference.transcription_decoder import Heard
@@ -87,8 +87,11 @@ async def _stream(request: web.Request, recognizer: Recognizer, recording: bytes
         # The reader closed the stream.
         work.cancel()
         response.force_close()
-    except FleetError as error:
-        await _send(response, {"type": "error", "error": {"message": error.message, "type": error.type}})
+    except Exception:
+        if request.transport is not None:
+            # There is no other way to say that what was sent is not all.
+            request.transport.abort()
+        raise
     return response
 
 

@@ -129,6 +129,8 @@ class Decoder:
 
     def hear(self, samples: bytes) -> str:
         """Return what was said in a piece of a recording, at most some seconds long."""
+        # It forgets the noise of what it heard before, so that a recording always reads the same.
+        _CALLS["ps_start_stream"](self._decoder)
         _CALLS["ps_start_utt"](self._decoder)
         _CALLS["ps_process_raw"](self._decoder, samples, len(samples) // 2, 0, 1)
         _CALLS["ps_end_utt"](self._decoder)
@@ -179,6 +181,7 @@ _SIGNATURES: Final[dict[str, tuple[Any, ...]]] = {
     "ps_get_logmath": (_P, _P),
     "ps_init": (_P, _P),
     "ps_process_raw": (_I, _P, _S, ctypes.c_size_t, _I, _I),
+    "ps_start_stream": (_I, _P),
     "ps_start_utt": (_I, _P),
 }
 
