@@ -19,7 +19,7 @@ run: install ## Start the whole fleet on this machine; Ctrl-C stops it
 	@$(BIN)/python -m deploy.local
 
 test: install ## Run the tests with coverage
-	@$(BIN)/python -m pytest -m "not faults" --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m deploy.tests.run
 
 test-faults: install ## Run the slow failure tests
 	@$(BIN)/python -m pytest -m faults --timeout 300

@@ -52,9 +52,11 @@ def test_what_cannot_be_read_has_a_typed_error(endpoint: Endpoint, subject: Subj
 @pytest.mark.parametrize(("endpoint", "subject"), TARGETS)
 def test_reading_costs_no_more_than_an_event_loop_can_spare(endpoint: Endpoint, subject: Subject) -> None:
     slow = {}
+    # A recording may be as large as a message, and is read to its end.
+    most = 0.025 if subject.max_bytes <= SMALL else 0.05
     for body in (*unreadable(endpoint.schema), *harmful(), *huge()):
         seconds = min(_cost(partial(read, endpoint, subject, body)) for _ in range(3))
-        if seconds > 0.025:
+        if seconds > most:
             slow[body.name] = seconds
     assert slow == {}
 

@@ -325,11 +325,12 @@ async def test_work_that_comes_again_to_its_own_process_goes_on(
     await wait_until(lambda: worker.started)
     time.sleep(0.7)  # noqa: ASYNC251 - a loop that is held up is what is tested
     await wait_until(lambda: worker.done)
-    await connection.flush()
-    info = await JetStreamApi(connection).consumer_info(stream.name, "worker")
-    assert not isinstance(info, ApiError)
-    assert info.delivered.consumer_seq > 1
-    assert info.num_ack_pending == 0
+
+    async def settled() -> bool:
+        info = await JetStreamApi(connection).consumer_info(stream.name, "worker")
+        return not isinstance(info, ApiError) and info.delivered.consumer_seq > 1 and info.num_ack_pending == 0
+
+    await wait_until(settled)
     assert (worker.started, worker.lost) == ([b"1"], [])
 
 
