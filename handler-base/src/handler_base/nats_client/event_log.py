@@ -15,10 +15,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from handler_base.errors import FleetError
 from handler_base.messages import DomainEvent, Encoding, encode
@@ -56,8 +57,7 @@ def event_id(user_id: str, request_id: str, name: str) -> str:
     return f"{user_id or '-'}/{request_id}/{name}"
 
 
-@dataclass(slots=True, frozen=True)
-class _Event:
+class _Event(msgspec.Struct, gc=False):
     """An event as it is sent, and sent again."""
 
     number: int
