@@ -12,7 +12,7 @@ __all__ = ["ChatMessage", "Completion", "Delta", "Role", "Usage"]
 Role = Literal["system", "user", "assistant"]
 
 
-class ChatMessage(msgspec.Struct, frozen=True):
+class ChatMessage(msgspec.Struct, frozen=True, gc=False):
     """One message of a prompt.
 
     Attributes:

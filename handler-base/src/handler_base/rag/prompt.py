@@ -166,8 +166,7 @@ def build_prompt(
     turns = _fit_history(history, room - count(earlier), count)
     messages = [ChatMessage(role="system", content=system + earlier)]
     for turn in turns:
-        messages.append(ChatMessage(role="user", content=turn.question))
-        messages.append(ChatMessage(role="assistant", content=turn.answer))
+        messages += (ChatMessage("user", turn.question), ChatMessage("assistant", turn.answer))
     messages.append(ChatMessage(role="user", content=_question(question, passages, grounding)))
     return Prompt(messages, tuple(passage.hit for passage in passages))
 
@@ -245,6 +244,8 @@ def _cut(hit: Hit, limit: int, count: TokenCounter) -> Hit:
 
 def _fit_summary(summary: str, budget: int, count: TokenCounter) -> str:
     """Return the summary in its element, cut to the budget; empty when there is none or no room for one."""
+    if not summary:
+        return ""
     room = budget - count(_SUMMARY) - 1
     if room < _MIN_SUMMARY or not untrusted(summary):
         return ""
@@ -254,6 +255,11 @@ def _fit_summary(summary: str, budget: int, count: TokenCounter) -> str:
 
 def _fit_history(history: Sequence[HistoryTurn], budget: int, count: TokenCounter) -> list[HistoryTurn]:
     """Return the latest turns that fit, oldest first."""
+    if count is estimate_tokens:
+        # Most histories fit, and one estimate tells: that of all of it, and what rounding each text up may add.
+        said = "".join(text for turn in history for text in (turn.question, turn.answer))
+        if estimate_tokens(said) + len(history) * (2 + 2 * _MESSAGE_OVERHEAD) <= budget:
+            return list(history)
     fitting: list[HistoryTurn] = []
     for turn in reversed(history):
         budget -= turn_tokens(turn, count)
