@@ -13,12 +13,13 @@ from chat_handler.settings import ChatSettings
 from handler_base.answering import Backends
 from handler_base.errors import FleetError
 from handler_base.handler import Handler, Worker
-from handler_base.nats_client import NatsConnection
+from handler_base.messages.subjects import CHAT_EVENT
+from handler_base.nats_client import ConsumerSpec, NatsConnection
 
 if TYPE_CHECKING:
     from handler_base.sessions.archive import Archive, ArchiveWorker
 
-__all__ = ["ArchiveHandler", "Archiving"]
+__all__ = ["ArchiveHandler", "Archiving", "archive_consumers"]
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +78,24 @@ class Archiving:
         await self._worker.start()
 
 
+def archive_consumers(settings: ChatSettings) -> Sequence[ConsumerSpec]:
+    """Return what the archive pulls from."""
+    from handler_base.sessions.archive import archive_consumer  # noqa: PLC0415 - a service does not load it for this
+
+    return (archive_consumer(settings),)
+
+
 class ArchiveHandler(Handler[ChatSettings]):
     """Archives, and answers nothing: for an archive that is scaled and restarted apart from the chat."""
 
     name: ClassVar[str] = "chat-archive"
     description: ClassVar[str] = "Keeps conversations in a database."
+    publishes: ClassVar[tuple[str, ...]] = (CHAT_EVENT.format(name="message_stored"),)
+
+    @classmethod
+    def worker_consumers(cls, settings: ChatSettings) -> Sequence[ConsumerSpec]:
+        """Return what the archive pulls from."""
+        return archive_consumers(settings)
 
     def __init__(self, settings: ChatSettings) -> None:
         super().__init__(settings)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 from chat_handler.answers import failed_answer, greeting, source_names, validate
-from chat_handler.archiving import Archiving
+from chat_handler.archiving import Archiving, archive_consumers
 from chat_handler.exchange import Exchange
 from chat_handler.settings import ChatSettings
 from chat_handler.streaming import ChatStream
@@ -42,7 +42,7 @@ from handler_base.messages.subjects import (
     CHAT_USER_MESSAGE,
     Subject,
 )
-from handler_base.nats_client import NatsConnection
+from handler_base.nats_client import ConsumerSpec, NatsConnection
 from handler_base.rag import CitationFilter, Prompt, Retrieval, build_prompt
 from handler_base.sessions import Opening
 from handler_base.speech import speakable
@@ -59,6 +59,11 @@ class ChatHandler(Handler[ChatSettings]):
     description: ClassVar[str] = "Answers text questions from documents, streamed, with sources."
     streams: ClassVar[tuple[StreamSpec, ...]] = (AI_CHAT_STREAM,)
     events: ClassVar[Subject | None] = CHAT_EVENT
+
+    @classmethod
+    def worker_consumers(cls, settings: ChatSettings) -> Sequence[ConsumerSpec]:
+        """Return what the archive pulls from, where it runs beside the answers."""
+        return archive_consumers(settings) if settings.archive_mode == "inside" else ()
 
     def __init__(self, settings: ChatSettings) -> None:
         super().__init__(settings)

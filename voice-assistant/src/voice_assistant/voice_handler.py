@@ -43,6 +43,11 @@ class VoiceHandler(Handler[VoiceSettings]):
     streams: ClassVar[tuple[StreamSpec, ...]] = (AI_VOICE_STREAM,)
     events: ClassVar[Subject | None] = VOICE_EVENT
 
+    @classmethod
+    def object_stores(cls, settings: VoiceSettings) -> Sequence[str]:
+        """Return the buckets of recordings."""
+        return settings.audio_buckets
+
     def __init__(self, settings: VoiceSettings) -> None:
         super().__init__(settings)
         self._backends = VoiceBackends(settings)

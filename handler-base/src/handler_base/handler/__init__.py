@@ -1,7 +1,7 @@
 """The base of every service: declare what it answers; everything around that is done here."""
 
 from handler_base.handler.context import Context
-from handler_base.handler.endpoints import Endpoint, endpoint, endpoints_of
+from handler_base.handler.endpoints import Endpoint, consumers_of, endpoint, endpoints_of, stream_of
 from handler_base.handler.handler import Handler, Worker
 from handler_base.handler.runner import run
 from handler_base.handler.service import Service
@@ -15,7 +15,9 @@ __all__ = [
     "StreamFormat",
     "StreamWriter",
     "Worker",
+    "consumers_of",
     "endpoint",
     "endpoints_of",
     "run",
+    "stream_of",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar, get_type_hints
@@ -13,8 +13,9 @@ from handler_base.errors import FleetError
 from handler_base.messages import Message
 from handler_base.messages.streams import STREAMS, StreamSpec
 from handler_base.messages.subjects import Subject, subject_matches
+from handler_base.nats_client import ConsumerSpec
 
-__all__ = ["Endpoint", "ErrorAnswer", "endpoint", "endpoints_of", "stream_of"]
+__all__ = ["Endpoint", "ErrorAnswer", "consumers_of", "endpoint", "endpoints_of", "stream_of"]
 
 Method = Callable[..., Awaitable[Message | None]]
 F = TypeVar("F", bound=Method)
@@ -140,3 +141,27 @@ def endpoints_of(handler: type) -> tuple[Endpoint, ...]:
                     f"{subject.template} is answered by both {taken[subject.template]} and {declared.method}"
                 )
     return tuple(found.values())
+
+
+def consumers_of(name: str, endpoints: Iterable[Endpoint], settings: Settings) -> tuple[ConsumerSpec, ...]:
+    """Return the durable consumers that endpoints pull from, one a stream.
+
+    Args:
+        name: Of the service, and of its consumers.
+        endpoints: What it answers.
+        settings: Of the service.
+    """
+    filters: dict[str, list[str]] = {}
+    for declared in endpoints:
+        for subject in declared.durable:
+            filters.setdefault(stream_of(subject).name, []).append(subject.pattern)
+    return tuple(
+        ConsumerSpec(
+            stream=stream,
+            durable=name,
+            filter_subjects=tuple(patterns),
+            ack_wait=timedelta(seconds=settings.ack_wait),
+            max_deliver=settings.max_deliver,
+        )
+        for stream, patterns in filters.items()
+    )

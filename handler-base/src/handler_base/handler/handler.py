@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from handler_base.config import Settings
-from handler_base.messages.streams import StreamSpec
+from handler_base.messages.streams import BucketSpec, StreamSpec
 from handler_base.messages.subjects import Subject
-from handler_base.nats_client import NatsConnection
+from handler_base.nats_client import ConsumerSpec, NatsConnection
 
 __all__ = ["Handler", "Worker"]
 
@@ -48,6 +48,11 @@ class Handler(Generic[S]):
         description: One line for people.
         streams: Streams it publishes to, besides those it pulls from.
         events: Subject of the domain events it tells by `Context.record`; None for a service that tells none.
+        publishes: Patterns of subjects its workers publish on, besides those that name it as their publisher.
+        buckets: Key-value buckets it keeps its state in.
+
+    What a service may do on NATS, and what an operator makes for it, follows from these declarations and from
+    `worker_consumers` and `object_stores`.
     """
 
     name: ClassVar[str]
@@ -55,6 +60,28 @@ class Handler(Generic[S]):
     description: ClassVar[str] = ""
     streams: ClassVar[tuple[StreamSpec, ...]] = ()
     events: ClassVar[Subject | None] = None
+    publishes: ClassVar[tuple[str, ...]] = ()
+    buckets: ClassVar[tuple[BucketSpec, ...]] = ()
+
+    @classmethod
+    def worker_consumers(cls, settings: S) -> Sequence[ConsumerSpec]:
+        """Return the durable consumers its workers pull from, besides those of the endpoints.
+
+        Args:
+            settings: Of the service.
+        """
+        del settings
+        return ()
+
+    @classmethod
+    def object_stores(cls, settings: S) -> Sequence[str]:
+        """Return the buckets of JetStream's object store that it reads.
+
+        Args:
+            settings: Of the service.
+        """
+        del settings
+        return ()
 
     def __init__(self, settings: S) -> None:
         self.settings = settings

@@ -13,7 +13,7 @@ from handler_base.config import Settings
 from handler_base.errors import FleetError
 from handler_base.handler.admission import Admission
 from handler_base.handler.dispatch import Dispatcher
-from handler_base.handler.endpoints import Endpoint, endpoints_of, stream_of
+from handler_base.handler.endpoints import Endpoint, consumers_of, endpoints_of, stream_of
 from handler_base.handler.handler import Handler, Worker
 from handler_base.handler.running import RunningRequests
 from handler_base.handler.sender import Sender
@@ -21,7 +21,6 @@ from handler_base.health import Check, HealthReport, HealthServer
 from handler_base.messages.streams import AI_DEAD_LETTER, AI_EVENTS, StreamSpec
 from handler_base.messages.subjects import Subject
 from handler_base.nats_client import (
-    ConsumerSpec,
     DeadLetters,
     Delivery,
     EndpointStats,
@@ -181,25 +180,18 @@ class Service:
                 stats = self._responder.add_endpoint(endpoint.method, subject.pattern, queue_group="")
                 stats.data = self._figures
                 routes.setdefault(stream_of(subject).name, []).append((endpoint, subject, stats))
-        for stream, routed in routes.items():
-            spec = ConsumerSpec(
-                stream=stream,
-                durable=self.handler.name,
-                filter_subjects=tuple(subject.pattern for _, subject, _ in routed),
-                ack_wait=timedelta(seconds=self._settings.ack_wait),
-                max_deliver=self._settings.max_deliver,
-            )
+        for spec in consumers_of(self.handler.name, self._endpoints, self._settings):
             consumer = PullConsumer(
                 self.connection,
                 spec,
-                partial(self._deliver, routed),
+                partial(self._deliver, routes[spec.stream]),
                 slots=self._settings.max_concurrency,
                 credit=lambda: self._admission.free,
                 create=self._settings.streams_mode == "create",
                 ensure_stream=self._ensure_streams,
             )
             self._consumers.append(consumer)
-            await self._dead_letters.sweep(stream, self.handler.name)
+            await self._dead_letters.sweep(spec.stream, spec.durable)
             await consumer.start()
 
     def _deliver(self, routed: list[tuple[Endpoint, Subject, EndpointStats]], delivery: Delivery) -> None:

@@ -15,6 +15,7 @@ __all__ = [
     "COMPANIONS_CHAT",
     "COMPANIONS_LOGINS",
     "STREAMS",
+    "BucketSpec",
     "StreamSpec",
 ]
 
@@ -38,6 +39,30 @@ class StreamSpec:
     storage: Literal["file", "memory"]
     description: str
     duplicate_window: timedelta = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class BucketSpec:
+    """A key-value bucket that one service keeps to itself.
+
+    Attributes:
+        name: The bucket's name.
+        description: One line for operators.
+        history: Values kept of each key.
+        ttl: How long a value is kept; None: for good.
+        storage: Where it is kept.
+    """
+
+    name: str
+    description: str
+    history: int = 1
+    ttl: timedelta | None = None
+    storage: Literal["file", "memory"] = "file"
+
+    @property
+    def stream(self) -> str:
+        """Name of the stream that holds the bucket."""
+        return f"KV_{self.name}"
 
 
 COMPANIONS_LOGINS = StreamSpec(

@@ -6,6 +6,6 @@ Nothing outside this package loads SQLAlchemy; a service that archives nothing d
 from handler_base.sessions.archive.archive import Archive
 from handler_base.sessions.archive.records import StoredConversation, UsageRow
 from handler_base.sessions.archive.titles import Titler
-from handler_base.sessions.archive.worker import ArchiveWorker
+from handler_base.sessions.archive.worker import ArchiveWorker, archive_consumer
 
-__all__ = ["Archive", "ArchiveWorker", "StoredConversation", "Titler", "UsageRow"]
+__all__ = ["Archive", "ArchiveWorker", "StoredConversation", "Titler", "UsageRow", "archive_consumer"]

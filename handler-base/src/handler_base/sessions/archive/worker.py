@@ -30,7 +30,7 @@ from handler_base.sessions.archive.events import ARCHIVED_SUBJECTS, archived_mes
 from handler_base.sessions.conversation import ChatMessage
 from handler_base.telemetry import metrics
 
-__all__ = ["DURABLE", "ArchiveStore", "ArchiveWorker", "TitleMaker"]
+__all__ = ["DURABLE", "ArchiveStore", "ArchiveWorker", "TitleMaker", "archive_consumer"]
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class ArchiveWorker:
         self._retention = Retention(archive, timedelta(days=settings.message_retention_days), expire_every)
         self._consumer = PullConsumer(
             connection,
-            _consumer_spec(settings),
+            archive_consumer(settings),
             self._take,
             slots=2 * settings.archive_batch,
             create=self._create,
@@ -351,7 +351,8 @@ class ArchiveWorker:
         task.add_done_callback(self._tasks.discard)
 
 
-def _consumer_spec(settings: ArchiveSettings) -> ConsumerSpec:
+def archive_consumer(settings: ArchiveSettings) -> ConsumerSpec:
+    """Return the durable consumer that the archive pulls from."""
     return ConsumerSpec(
         stream=AI_EVENTS.name,
         durable=DURABLE,
