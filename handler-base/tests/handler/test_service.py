@@ -14,7 +14,7 @@ from handler_base.messages import ChatRequest, ChatResponse
 from handler_base.messages.subjects import CHAT_REQUEST, PIPELINE_TRIGGER, VOICE_CANCEL
 from handler_base.nats_client import discover
 from handler_base.testing.nats_server import NatsServer
-from handler_base.testing.probe import Running, StartService
+from handler_base.testing.probe import Running, StartService, echo
 from handler_base.testing.waiting import wait_until
 
 
@@ -81,6 +81,39 @@ async def test_metrics_carry_the_template_and_never_the_subject(start: StartServ
     _, text = await probe(running, "/metrics")
     assert "ai.chat.user.{user_id}.message" in text
     assert "ann-the-user" not in text
+
+
+async def test_metrics_tell_how_far_durable_work_lags(start: StartService) -> None:
+    may_end = asyncio.Event()
+
+    async def held_up(request: ChatRequest, context: Context) -> ChatResponse:
+        await may_end.wait()
+        return await echo(request, context)
+
+    async def lag(running: Running) -> float:
+        _, text = await probe(running, "/metrics")
+        (line,) = [line for line in text.splitlines() if line.startswith("fleet_consumer_lag{")]
+        assert 'stream="COMPANIONS_CHAT"' in line
+        return float(line.rpartition(" ")[2])
+
+    async def lags_by(messages: int) -> bool:
+        return await lag(running) == messages
+
+    running = await start(held_up, max_concurrency=1)
+    assert await lag(running) == 0
+    for number in range(3):
+        await running.put(ChatRequest(request_id=f"r{number}", message="hi"))
+    await wait_until(lambda: lags_by(3))
+    may_end.set()
+    await wait_until(lambda: lags_by(0))
+
+
+async def test_metrics_tell_whether_it_is_ready(start: StartService, own_nats: NatsServer) -> None:
+    running = await start(nats_ping_interval=1)
+    assert "fleet_ready 1.0" in (await probe(running, "/metrics"))[1]
+    own_nats.kill()
+    await wait_until(lambda: not running.service.ready)
+    assert "fleet_ready 0.0" in (await probe(running, "/metrics"))[1]
 
 
 async def test_stopping_twice_is_stopping(start: StartService) -> None:

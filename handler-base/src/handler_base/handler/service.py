@@ -246,6 +246,9 @@ class Service:
         }
 
     def _render(self) -> bytes:
+        metrics.READY.set(1 if self._readiness().ok else 0)
+        for consumer in self._consumers:
+            metrics.CONSUMER_LAG.of(consumer.spec.stream, consumer.spec.durable).set(consumer.lag)
         metrics.QUEUE_DEPTH.of("all").set(self._admission.waiting)
         metrics.REQUESTS_IN_FLIGHT.of("all").set(self._dispatcher.in_flight)
         for name, works in self.handler.dependencies().items():

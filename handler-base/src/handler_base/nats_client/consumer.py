@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _LARGEST_BATCH: Final = 256
 _GRACE_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 2.0
 
 
 class PullConsumer:
@@ -86,6 +87,7 @@ class PullConsumer:
         self._not_before = 0.0
         self._last_heard = 0.0
         self._last_sequence = 0
+        self._behind = 0
         self._end_reconnect: Callable[[], None] | None = None
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{spec.stream}.{spec.durable}"
         self.trouble = "not started"
@@ -111,6 +113,11 @@ class PullConsumer:
         return self._ledger.pending
 
     @property
+    def lag(self) -> int:
+        """Messages that wait on the server, as of the last sign of it, and those in flight here."""
+        return self._behind + len(self._in_flight)
+
+    @property
     def ack_wait(self) -> timedelta:
         """How long the server waits for a sign of life, as the server says."""
         return timedelta(seconds=self._in_flight.ack_wait)
@@ -133,6 +140,7 @@ class PullConsumer:
         self._end_reconnect = self._connection.on_reconnect(self._on_reconnect)
         self._in_flight.start()
         self._run(self._watch())
+        self._run(self._look_behind())
         self._pull_anew()
 
     async def stop(self, *, timeout: timedelta = timedelta(seconds=5)) -> None:
@@ -170,6 +178,7 @@ class PullConsumer:
         if isinstance(ack_wait, int) and ack_wait > 0:
             self._in_flight.ack_wait = ack_wait / 1e9
         self._last_sequence = max(self._last_sequence, info.delivered.stream_seq)
+        self._behind = info.num_pending
 
     def _on_reconnect(self) -> None:
         self._run(self._in_flight.beat())
@@ -245,6 +254,7 @@ class PullConsumer:
             self._pull_soon()
             return
         self._last_sequence = max(self._last_sequence, delivery.stream_sequence)
+        self._behind = delivery.behind
         try:
             self._on_delivery(delivery)
         finally:
@@ -257,6 +267,7 @@ class PullConsumer:
             return
         if verdict is Verdict.HEARTBEAT:
             self._backoff.reset()
+            self._behind = 0
             self._last_sequence = max(self._last_sequence, last_stream_sequence(msg.headers) or 0)
             return
         self._ledger.closed(token, messages_left(msg.headers))
@@ -333,6 +344,19 @@ class PullConsumer:
                 self._pull_anew()
             else:
                 self._pull_soon()
+
+    async def _look_behind(self) -> None:
+        """Ask how much waits while every slot is taken, and so neither a message nor a heartbeat tells."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if self._ledger.pending or self._repairing or not self._connection.is_connected:
+                continue
+            try:
+                info = await self._api.consumer_info(self._spec.stream, self._spec.durable)
+            except FleetError:
+                continue  # what is wrong shows where work is pulled
+            if isinstance(info, ConsumerInfo):
+                self._behind = info.num_pending
 
     def _run(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

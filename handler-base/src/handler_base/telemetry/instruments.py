@@ -137,6 +137,11 @@ class InstrumentSet:
         description, _ = self._describe(name, unit, help_text, (), None)
         return Counter(description.prometheus_name, help_text, registry=self.registry)
 
+    def plain_gauge(self, name: str, unit: str, help_text: str) -> Gauge:
+        """Make a gauge without labels."""
+        description, _ = self._describe(name, unit, help_text, (), None)
+        return Gauge(description.prometheus_name, help_text, registry=self.registry)
+
     def plain_histogram(self, name: str, unit: str, help_text: str, *, buckets: Sequence[float]) -> Histogram:
         """Make a histogram without labels."""
         description, _ = self._describe(name, unit, help_text, (), None)

@@ -113,6 +113,7 @@ DB_DURATION: Final = INSTRUMENTS.histogram(
     buckets=SHORT_BUCKETS,
 )
 
+READY: Final = INSTRUMENTS.plain_gauge(names.FLEET_READY, "1", "1 while the service takes work.")
 QUEUE_WAIT: Final = INSTRUMENTS.histogram(
     names.FLEET_QUEUE_WAIT,
     "s",

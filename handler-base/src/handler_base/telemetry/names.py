@@ -119,6 +119,7 @@ GEN_AI_CLIENT_TIME_PER_OUTPUT_CHUNK: Final = "gen_ai.client.operation.time_per_o
 DB_CLIENT_OPERATION_DURATION: Final = "db.client.operation.duration"
 
 # Metrics of our own.
+FLEET_READY: Final = "fleet.ready"
 FLEET_QUEUE_WAIT: Final = "fleet.queue.wait"
 FLEET_QUEUE_DEPTH: Final = "fleet.queue.depth"
 FLEET_REQUESTS_IN_FLIGHT: Final = "fleet.requests.in_flight"
