@@ -143,3 +143,14 @@ async def test_a_malformed_endpoint_name_is_refused(connection: NatsConnection) 
     service = ServiceResponder(connection, name="a", version="1.0.0-rc.1+build.5")
     with pytest.raises(InvalidRequestError):
         service.add_endpoint("a.b", "x", queue_group="")
+
+
+async def test_metadata_may_change_while_the_service_runs(connection: NatsConnection, nats_url: str) -> None:
+    told = {"pipelines": "a"}
+    service = ServiceResponder(connection, name="changing", version="1.0.0", metadata=lambda: told)
+    await service.start()
+    await connection.flush()
+    [before] = await ask(nats_url, "$SRV.INFO.changing")
+    told["pipelines"] = "a b"
+    [after] = await ask(nats_url, "$SRV.INFO.changing")
+    assert (before["metadata"], after["metadata"]) == ({"pipelines": "a"}, {"pipelines": "a b"})

@@ -104,3 +104,7 @@ class Handler(Generic[S]):
     def dependencies(self) -> Mapping[str, bool]:
         """Return which of the things it depends on work; one that does not shows as degraded."""
         return {}
+
+    def metadata(self) -> Mapping[str, str]:
+        """Return what `$SRV.INFO` tells of the service besides, such as what may be asked of it; asked every time."""
+        return {}

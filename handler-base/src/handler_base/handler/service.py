@@ -68,7 +68,11 @@ class Service:
         self._streams = StreamManager(self.connection, settings.stream_replicas)
         self._dead_letters = DeadLetters(self.connection)
         self._responder = ServiceResponder(
-            self.connection, name=handler.name, version=handler.version, description=handler.description
+            self.connection,
+            name=handler.name,
+            version=handler.version,
+            description=handler.description,
+            metadata=handler.metadata,
         )
         self._dispatcher = Dispatcher(
             settings,

@@ -112,7 +112,7 @@ class ServiceResponder:
         name: Of the service: letters, digits, ``-`` and ``_``.
         version: Semantic version.
         description: One line for people.
-        metadata: More for people.
+        metadata: More, for people and tools; or what returns it, asked at every answer.
 
     Attributes:
         instance_id: Tells the instances of a service apart.
@@ -128,7 +128,7 @@ class ServiceResponder:
         name: str,
         version: str,
         description: str = "",
-        metadata: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
         if not _NAME.fullmatch(name):
             raise InvalidRequestError(f"{name!r} is not a name for a service.")
@@ -138,7 +138,7 @@ class ServiceResponder:
         self._name = name
         self._version = version
         self._description = description
-        self._metadata = dict(metadata or {})
+        self._metadata = metadata if callable(metadata) else (lambda: metadata or {})
         self._started = datetime.now(UTC)
         self._endpoints: list[EndpointStats] = []
         self._subscriptions: list[Subscription] = []
@@ -211,7 +211,7 @@ class ServiceResponder:
             "name": self._name,
             "id": self.instance_id,
             "version": self._version,
-            "metadata": self._metadata,
+            "metadata": dict(self._metadata()),
         }
 
 
