@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,14 +13,14 @@ import typer
 from handler_base.cli.asking import Answer, Question
 from handler_base.cli.connecting import connected, refuse
 from handler_base.cli.exit_codes import ExitCode
+from handler_base.cli.interrupting import on_interrupt
+from handler_base.cli.sources import print_sources
 from handler_base.cli.terminal import clean_line, fail, print_json, print_text, warn
 from handler_base.errors import DeadlineExceededError, ErrorType, UpstreamUnavailableError
-from handler_base.messages import ChatRequest, DocumentSource
+from handler_base.messages import ChatRequest
 from handler_base.nats_client import NatsConnection
 
 __all__ = ["ChatOptions", "ask_once", "converse"]
-
-_SNIPPET = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,39 +113,13 @@ async def converse(connection: NatsConnection, question: str, options: ChatOptio
 
 
 async def _print_as_it_comes(asked: Question, options: ChatOptions) -> Answer:
-    with _interrupts_cancel(asked):
+    with on_interrupt(asked.cancel):
         async for event in asked.events():
             if isinstance(event, Answer):
                 return event
             if not options.as_json:
                 print_text(event.text, end="")
     raise DeadlineExceededError
-
-
-@contextmanager
-def _interrupts_cancel(asked: Question) -> Iterator[None]:
-    """Turn the first Ctrl-C into a cancel; the second ends the command as usual."""
-    loop = asyncio.get_running_loop()
-    before = signal.getsignal(signal.SIGINT)
-    cancels: set[asyncio.Task[None]] = set()
-
-    def give_back() -> None:
-        if loop.remove_signal_handler(signal.SIGINT):
-            signal.signal(signal.SIGINT, before)
-
-    def interrupted() -> None:
-        give_back()
-        cancels.add(loop.create_task(asked.cancel()))
-
-    try:
-        loop.add_signal_handler(signal.SIGINT, interrupted)
-    except (NotImplementedError, ValueError, RuntimeError):  # Windows, or not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        give_back()
 
 
 def _save(path: Path, audio: bytes) -> None:
@@ -178,24 +149,11 @@ def _print_end(answer: Answer, options: ChatOptions) -> None:
         print_text("")
     if answer.error is not None and answer.error.type is ErrorType.CANCELLED:
         warn("The answer was cancelled.")
-    if answer.response.sources:
-        print_text("\nSources")
-        for number, source in enumerate(answer.response.sources, 1):
-            print_text(_source_line(number, source))
+    print_sources(answer.response.sources)
     if options.speak is not None and answer.response.audio:
         print_text(f"\nSpeech: {options.speak} ({answer.response.audio_format or 'audio'})")
     if options.verbose:
         _print_details(answer)
-
-
-def _source_line(number: int, source: DocumentSource) -> str:
-    name = source.title or source.source_url or source.document_id or "untitled"
-    where = source.source_url if source.source_url != name else ""
-    page = f"page {source.page}" if source.page else ""
-    identity = source.chunk_id or source.document_id
-    details = ", ".join(part for part in (where, page, f"id {identity}" if identity else "") if part)
-    line = f"  [{number}] {source.score:.3f}  {name}" + (f"  ({details})" if details else "")
-    return f"{clean_line(line)}\n        {clean_line(source.text, _SNIPPET)}".rstrip()
 
 
 def _print_details(answer: Answer) -> None:
