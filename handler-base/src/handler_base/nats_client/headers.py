@@ -16,6 +16,7 @@ __all__ = [
     "MESSAGE_ID",
     "MESSAGE_TYPE",
     "RETRY_AFTER",
+    "ROLLUP",
     "TRACEPARENT",
     "TRACESTATE",
     "HeaderValue",
@@ -33,6 +34,7 @@ MESSAGE_ID: Final = "Nats-Msg-Id"
 ERROR: Final = "Nats-Service-Error"
 ERROR_CODE: Final = "Nats-Service-Error-Code"
 RETRY_AFTER: Final = "Retry-After"
+ROLLUP: Final = "Nats-Rollup"
 
 HeaderValue = str | int | float
 

@@ -1,17 +1,22 @@
-"""Reading from JetStream's object store: what is too large, or too lasting, for a message."""
+"""JetStream's object store: what is too large, or too lasting, for a message."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import re
+import secrets
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from handler_base.errors import InvalidRequestError, NotFoundError, PayloadTooLargeError, UpstreamError
 from handler_base.nats_client.connection import NatsConnection
+from handler_base.nats_client.headers import ROLLUP
+from handler_base.nats_client.jetstream_api import STREAM_NOT_FOUND, JetStreamApi
+from handler_base.nats_client.publishing import ApiError
 from handler_base.nats_client.stream_reader import StreamReader
 
 __all__ = ["ObjectStore"]
@@ -19,6 +24,8 @@ __all__ = ["ObjectStore"]
 _BUCKET: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NUID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LONGEST_NAME: Final = 512
+_CHUNK: Final = 128 * 1024
+_NANOSECONDS: Final = 1_000_000_000
 
 
 class _Info(msgspec.Struct):
@@ -30,8 +37,22 @@ class _Info(msgspec.Struct):
     deleted: bool = False
 
 
+class _Options(msgspec.Struct):
+    max_chunk_size: int = _CHUNK
+
+
+class _Entry(_Info, kw_only=True):
+    """What is written of an object, by the names of the object store's own format."""
+
+    name: str
+    bucket: str
+    chunks: int = 0
+    mtime: str = ""
+    options: _Options = msgspec.field(default_factory=_Options)
+
+
 class ObjectStore:
-    """Reads objects.
+    """Reads and writes objects.
 
     Args:
         connection: To the server.
@@ -56,8 +77,7 @@ class ObjectStore:
             UpstreamUnavailableError: JetStream is away.
             DeadlineExceededError: It does not answer.
         """
-        if not _BUCKET.fullmatch(bucket) or not 0 < len(name) <= _LONGEST_NAME:
-            raise InvalidRequestError("An object is named by its bucket and its name: bucket/name.")
+        _check(bucket, name)
         info = await self._info(bucket, name)
         if info.size > most_bytes:
             raise PayloadTooLargeError(f"The object is larger than {most_bytes} bytes.")
@@ -74,10 +94,91 @@ class ObjectStore:
             raise UpstreamError("The object is not whole.")
         return whole
 
+    async def make_bucket(self, bucket: str, *, max_age: timedelta) -> None:
+        """Make a bucket where there is none; one that exists is left as it is.
+
+        Args:
+            bucket: Its name.
+            max_age: How long objects are kept in it.
+
+        Raises:
+            InvalidRequestError: The bucket cannot be named so.
+            UpstreamError: The server refuses it.
+            UpstreamUnavailableError: JetStream is away.
+        """
+        _check(bucket, "any")
+        api = JetStreamApi(self._connection)
+        info = await api.stream_info(f"OBJ_{bucket}")
+        if not isinstance(info, ApiError):
+            return
+        made: object = info
+        if info.err_code == STREAM_NOT_FOUND:
+            made = await api.create_stream(
+                {
+                    "name": f"OBJ_{bucket}",
+                    "subjects": [f"$O.{bucket}.C.>", f"$O.{bucket}.M.>"],
+                    "max_age": int(max_age.total_seconds()) * _NANOSECONDS,
+                    "discard": "new",
+                    "allow_rollup_hdrs": True,
+                    "allow_direct": True,
+                }
+            )
+        if isinstance(made, ApiError):
+            raise UpstreamError("The object store cannot be made.")
+
+    async def put(self, bucket: str, name: str, data: bytes) -> None:
+        """Store an object in a bucket that exists; one that has the name is replaced.
+
+        Raises:
+            InvalidRequestError: The bucket or the name cannot be one.
+            NotFoundError: There is no such bucket.
+            UpstreamUnavailableError: JetStream is away.
+            DeadlineExceededError: It does not answer.
+        """
+        _check(bucket, name)
+        if isinstance(await JetStreamApi(self._connection).stream_info(f"OBJ_{bucket}"), ApiError):
+            raise NotFoundError("There is no such bucket.")
+        try:
+            before = await self._info(bucket, name)
+        except NotFoundError:
+            before = None
+        nuid = secrets.token_hex(11)
+        pieces = range(0, len(data), _CHUNK)
+        for start in pieces:
+            await self._connection.jetstream_publish(f"$O.{bucket}.C.{nuid}", data[start : start + _CHUNK])
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode()
+        entry = _Entry(
+            name=name, bucket=bucket, nuid=nuid, size=len(data), chunks=len(pieces), digest=f"SHA-256={digest}"
+        )
+        await self._tell(entry)
+        if before is not None:
+            await self._purge(bucket, before)
+
+    async def delete(self, bucket: str, name: str) -> None:
+        """Remove an object.
+
+        Raises:
+            InvalidRequestError: The bucket or the name cannot be one.
+            NotFoundError: There is no such bucket, or nothing of that name in it.
+            UpstreamUnavailableError: JetStream is away.
+        """
+        _check(bucket, name)
+        info = await self._info(bucket, name)
+        await self._tell(_Entry(name=name, bucket=bucket, nuid=info.nuid, deleted=True))
+        await self._purge(bucket, info)
+
+    async def _purge(self, bucket: str, info: _Info) -> None:
+        await JetStreamApi(self._connection).purge(f"OBJ_{bucket}", f"$O.{bucket}.C.{info.nuid}")
+
+    async def _tell(self, entry: _Entry) -> None:
+        """Write what is known of an object, in place of what was known before."""
+        entry.mtime = datetime.now(UTC).isoformat()
+        subject = f"$O.{entry.bucket}.M.{_encoded(entry.name)}"
+        await self._connection.jetstream_publish(subject, msgspec.json.encode(entry), headers={ROLLUP: "sub"})
+
     async def _info(self, bucket: str, name: str) -> _Info:
-        encoded = base64.urlsafe_b64encode(name.encode()).decode()
         info = None
-        async with aclosing(self._reader(bucket, f"M.{encoded}").read()) as messages:
+        async with aclosing(self._reader(bucket, f"M.{_encoded(name)}").read()) as messages:
             async for message in messages:
                 try:
                     info = msgspec.json.decode(message.data, type=_Info)
@@ -89,6 +190,15 @@ class ObjectStore:
 
     def _reader(self, bucket: str, part: str) -> StreamReader:
         return StreamReader(self._connection, f"OBJ_{bucket}", subjects=(f"$O.{bucket}.{part}",))
+
+
+def _check(bucket: str, name: str) -> None:
+    if not _BUCKET.fullmatch(bucket) or not 0 < len(name) <= _LONGEST_NAME:
+        raise InvalidRequestError("An object is named by its bucket and its name: bucket/name.")
+
+
+def _encoded(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode()
 
 
 def _is(digest: str, data: bytes) -> bool:
