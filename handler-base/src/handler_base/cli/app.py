@@ -11,6 +11,7 @@ import typer
 
 from handler_base.cli import help_texts
 from handler_base.cli.exit_codes import ExitCode
+from handler_base.cli.voice.commands import app as voice_app
 
 __all__ = ["app", "run"]
 
@@ -107,6 +108,10 @@ def chat(
         run_command(asking.ask_once(nats_url, question, options))
     else:
         run_command(interactive.chat(nats_url, options))
+
+
+# Where it stands here is where the help shows its commands.
+app.add_typer(voice_app)
 
 
 @app.command(help=help_texts.INGEST, short_help="Add files and folders to a collection.")

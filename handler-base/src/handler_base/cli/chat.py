@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from handler_base.cli.asking import Answer, Question
-from handler_base.cli.connecting import connected, refuse
+from handler_base.cli.connecting import connected, no_service, refuse
 from handler_base.cli.exit_codes import ExitCode
 from handler_base.cli.interrupting import on_interrupt
 from handler_base.cli.sources import print_sources
@@ -97,10 +97,7 @@ async def converse(connection: NatsConnection, question: str, options: ChatOptio
         async with Question(connection, options.request(question), timeout=options.timeout) as asked:
             answer = await _print_as_it_comes(asked, options)
     except UpstreamUnavailableError:
-        where = connection.connected_url
-        if not connection.is_connected:
-            fail("The connection to NATS was lost; start it again with `make run`.", ExitCode.NATS_UNREACHABLE)
-        fail(f"No chat-handler is listening on {where}; start the fleet with `make run`.", ExitCode.NO_ANSWER)
+        no_service(connection, "chat-handler")
     except DeadlineExceededError as error:
         fail(f"{error.message} Look at `fleet status`, or give it longer with --timeout.", ExitCode.NO_ANSWER)
     if options.speak is not None and answer.response.audio:

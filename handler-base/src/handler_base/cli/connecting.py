@@ -18,7 +18,7 @@ from handler_base.config import Settings
 from handler_base.errors import FleetError, InvalidRequestError, PermissionDeniedError, UpstreamUnavailableError
 from handler_base.nats_client import ApiError, JetStreamApi, NatsConnection, options_from_settings
 
-__all__ = ["connected", "jetstream", "refuse", "run_command"]
+__all__ = ["connected", "jetstream", "no_service", "refuse", "run_command"]
 
 T = TypeVar("T")
 
@@ -109,3 +109,14 @@ def refuse(error: FleetError) -> NoReturn:
     """
     later = f" Try again in {error.retry_after.total_seconds():.1f} s." if error.retry_after else ""
     fail(f"{error.message}{later} ({error.type.value})", ExitCode.FLEET_ERROR)
+
+
+def no_service(connection: NatsConnection, name: str) -> NoReturn:
+    """End the command because nobody listens.
+
+    Raises:
+        typer.Exit: Always.
+    """
+    if not connection.is_connected:
+        fail("The connection to NATS was lost; start it again with `make run`.", ExitCode.NATS_UNREACHABLE)
+    fail(f"No {name} is listening on {connection.connected_url}; start the fleet with `make run`.", ExitCode.NO_ANSWER)

@@ -19,10 +19,12 @@ __all__ = [
     "INGEST",
     "PREFS",
     "PUBLISH",
+    "SAY",
     "STATUS",
     "STREAMS",
     "USAGE",
     "VERSION",
+    "VOICE",
 ]
 
 
@@ -43,6 +45,7 @@ EMBEDDINGS_URL, MILVUS_HOST, ARCHIVE_URL, REDIS_URL and so on), then from .env i
         "make run                                   start everything on this machine",
         "fleet status                               see what answers",
         'fleet chat "When does the first ferry leave?"',
+        "fleet voice question.wav -o answer.wav     the same aloud",
         "fleet ingest docs/                         add your own documents",
     )
     + f"\n\n\b\n[bold]Exit codes[/bold]\n{table()}"
@@ -174,6 +177,30 @@ run it again for what is left. What lies in a stream's file is overwritten there
 message.""",
     "fleet forget ann",
     "fleet forget ann --yes",
+)
+
+SAY: Final = _help(
+    """Have a text spoken by the tts-module: played as it comes where there is a sound device, and saved with -o.
+
+A file whose name ends with .mp3, .opus or .ogg is of that kind and is not played; any other is wav. --like speaks in
+the voice of a recording, where the speech server can. Ctrl-C stops the speech.""",
+    'fleet say "The ferry leaves at six."',
+    'fleet say "The ferry leaves at six." -o ferry.wav --no-play',
+    "fleet say - -o letter.mp3 < letter.md",
+    'fleet say "Good morning." --voice slt',
+    "fleet say --voices                         who can speak",
+)
+
+VOICE: Final = _help(
+    """Ask a recorded question (wav, webm or mp3). What was understood, the answer and its sources are printed, then how
+long each step took; the spoken answer is played where there is a sound device, and saved with -o as wav.
+
+With --stream text and sound come as they are made, and an answer may be of any length. A recording that is too large
+for a message goes through an object store. Ctrl-C cancels the answer.""",
+    "fleet voice question.wav -o answer.wav",
+    "fleet voice question.webm --stream",
+    "fleet voice more.mp3 --session ann-1       belongs to a conversation",
+    "fleet voice question.wav --json --no-play | jq -r .transcription",
 )
 
 VERSION: Final = "Print the version of the fleet's library and of Python."

@@ -1,0 +1,1 @@
+"""The commands that speak and listen: `fleet say`, `voice`, `listen` and `talk`."""
