@@ -13,7 +13,20 @@ from handler_base.cli.exit_codes import ExitCode
 from .conftest import Fleet
 
 COMMANDS = [
-    *("chat", "ingest", "status", "streams", "publish", "events", "history", "usage", "prefs", "forget"),
+    *(
+        "chat",
+        "say",
+        "voice",
+        "ingest",
+        "status",
+        "streams",
+        "publish",
+        "events",
+        "history",
+        "usage",
+        "prefs",
+        "forget",
+    ),
     *("dlq", "dlq list", "dlq show", "dlq replay"),
 ]
 HEAVY = {
@@ -24,6 +37,8 @@ HEAVY = {
     "google.protobuf",
     "handler_base.messages",
     "prompt_toolkit",
+    "av",
+    "miniaudio",
     "sqlalchemy",
 }
 

@@ -110,8 +110,8 @@ def chat(
         run_command(interactive.chat(nats_url, options))
 
 
-# Where it stands here is where the help shows its commands.
-app.add_typer(voice_app)
+# Here, as the help shows commands in the order of their registration.
+app.registered_commands.extend(voice_app.registered_commands)
 
 
 @app.command(help=help_texts.INGEST, short_help="Add files and folders to a collection.")
