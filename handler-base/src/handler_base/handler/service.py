@@ -18,7 +18,7 @@ from handler_base.handler.handler import Handler, Worker
 from handler_base.handler.running import RunningRequests
 from handler_base.handler.sender import Sender
 from handler_base.health import Check, HealthReport, HealthServer
-from handler_base.messages.streams import AI_DEAD_LETTER, AI_EVENTS, StreamSpec
+from handler_base.messages.streams import AI_DEAD_LETTER, AI_EVENTS, BucketSpec, StreamSpec
 from handler_base.messages.subjects import Subject
 from handler_base.nats_client import (
     DeadLetters,
@@ -160,10 +160,11 @@ class Service:
             used[AI_DEAD_LETTER.name] = AI_DEAD_LETTER
         if self.handler.events is not None and self._settings.events:
             used[AI_EVENTS.name] = AI_EVENTS
+        specs: tuple[StreamSpec | BucketSpec, ...] = (*used.values(), *self.handler.buckets)
         if self._settings.streams_mode == "create":
-            self._differences = await self._streams.ensure(tuple(used.values()))
+            self._differences = await self._streams.ensure(specs)
         else:
-            self._differences = await self._streams.verify(tuple(used.values()))
+            self._differences = await self._streams.verify(specs)
         for difference in self._differences:
             log.error("a stream is not as the contract says", extra={"difference": difference})
 

@@ -11,10 +11,11 @@ from handler_base.nats_client.dead_letters import DeadLetter, DeadLetters
 from handler_base.nats_client.delivery import Delivery
 from handler_base.nats_client.event_log import EventLog, event_id
 from handler_base.nats_client.jetstream_api import JetStreamApi
+from handler_base.nats_client.key_value import KeyValue, KeyValueEntry
 from handler_base.nats_client.object_store import ObjectStore
 from handler_base.nats_client.options import ConnectionOptions, options_from_settings
 from handler_base.nats_client.policy import FailurePolicy
-from handler_base.nats_client.publishing import ApiError, PublishAck
+from handler_base.nats_client.publishing import ApiError, PublishAck, WrongSequenceError
 from handler_base.nats_client.service import EndpointStats, ServiceResponder, discover
 from handler_base.nats_client.stream_reader import StreamMessage, StreamReader
 from handler_base.nats_client.streams import StreamManager
@@ -31,6 +32,8 @@ __all__ = [
     "EventLog",
     "FailurePolicy",
     "JetStreamApi",
+    "KeyValue",
+    "KeyValueEntry",
     "MessageCallback",
     "Msg",
     "NatsConnection",
@@ -42,6 +45,7 @@ __all__ = [
     "StreamMessage",
     "StreamReader",
     "Subscription",
+    "WrongSequenceError",
     "discover",
     "ensure_consumer",
     "event_id",

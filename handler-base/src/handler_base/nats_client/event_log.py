@@ -52,9 +52,16 @@ _HEADERS: Final = encode_headers({CONTENT_TYPE: Encoding.MSGPACK.value, MESSAGE_
 Value = str | int | float | bool | None
 
 
-def event_id(user_id: str, request_id: str, name: str) -> str:
-    """Return the id of an event: the same whenever the same step of the same question is told again."""
-    return f"{user_id or '-'}/{request_id}/{name}"
+def event_id(user_id: str, request_id: str, name: str, part: str = "") -> str:
+    """Return the id of an event: the same whenever the same step of the same question is told again.
+
+    Args:
+        user_id: Whom it concerns; empty: nobody.
+        request_id: At which question.
+        name: The event's name.
+        part: Tells apart what happens more than once at one question, such as its steps.
+    """
+    return f"{user_id or '-'}/{request_id}/{name}" + (f"/{part}" if part else "")
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -110,6 +117,7 @@ class EventLog:
         session_id: str = "",
         request_id: str = "",
         data: dict[str, Value] | None = None,
+        part: str = "",
     ) -> None:
         """Tell that something happened; never waits and never raises.
 
@@ -119,8 +127,9 @@ class EventLog:
             session_id: In which conversation.
             request_id: At which question.
             data: What is to be known of it.
+            part: Tells apart what happens more than once at one question.
         """
-        identity = event_id(user_id, request_id, name)
+        identity = event_id(user_id, request_id, name, part)
         if not identity.isprintable():
             self._lose("identity", name)
             return

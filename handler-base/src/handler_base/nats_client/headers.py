@@ -13,6 +13,7 @@ __all__ = [
     "DEADLINE_MS",
     "ERROR",
     "ERROR_CODE",
+    "EXPECTED_LAST_SUBJECT_SEQUENCE",
     "MESSAGE_ID",
     "MESSAGE_TYPE",
     "RETRY_AFTER",
@@ -31,6 +32,7 @@ DEADLINE_MS: Final = "Deadline-Ms"
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 MESSAGE_ID: Final = "Nats-Msg-Id"
+EXPECTED_LAST_SUBJECT_SEQUENCE: Final = "Nats-Expected-Last-Subject-Sequence"
 ERROR: Final = "Nats-Service-Error"
 ERROR_CODE: Final = "Nats-Service-Error-Code"
 RETRY_AFTER: Final = "Retry-After"

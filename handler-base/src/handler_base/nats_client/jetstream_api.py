@@ -222,12 +222,18 @@ class JetStreamApi:
         answer = await self._call(f"CONSUMER.DELETE.{stream}.{consumer}", None, _Success)
         return answer if isinstance(answer, ApiError) else answer.success
 
-    async def purge(self, stream: str, subject: str) -> int | ApiError:
+    async def purge(self, stream: str, subject: str, *, before: int = 0) -> int | ApiError:
         """Take all messages on a subject or pattern out of a stream, and return how many there were.
 
         The server leaves their bytes in a stream's file until it writes that anew; `delete_message` can erase them.
+
+        Args:
+            stream: Where they are.
+            subject: Subject or pattern.
+            before: Only those with a lower sequence; 0: all.
         """
-        answer = await self._call(f"STREAM.PURGE.{stream}", {"filter": subject}, _Purged)
+        body: dict[str, object] = {"filter": subject, "seq": before} if before else {"filter": subject}
+        answer = await self._call(f"STREAM.PURGE.{stream}", body, _Purged)
         return answer if isinstance(answer, ApiError) else answer.purged
 
     async def get_message(self, stream: str, sequence: int) -> StoredMessage | ApiError:
@@ -237,6 +243,10 @@ class JetStreamApi:
     async def next_message(self, stream: str, sequence: int, subject: str) -> StoredMessage | ApiError:
         """Return the first message from a sequence on that matches a subject."""
         return await self._get_message(stream, {"seq": sequence, "next_by_subj": subject})
+
+    async def last_message(self, stream: str, subject: str) -> StoredMessage | ApiError:
+        """Return the last message on a subject."""
+        return await self._get_message(stream, {"last_by_subj": subject})
 
     async def delete_message(self, stream: str, sequence: int, *, erase: bool = False) -> bool | ApiError:
         """Take a message out of a stream.

@@ -10,11 +10,16 @@ import msgspec
 
 from handler_base.errors import FleetError, InternalError, PayloadTooLargeError, UpstreamUnavailableError
 
-__all__ = ["ApiError", "PublishAck", "read_publish_ack"]
+__all__ = ["ApiError", "PublishAck", "WrongSequenceError", "read_publish_ack"]
 
 log = logging.getLogger(__name__)
 
 _MESSAGE_TOO_LARGE: Final = 10054
+_WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
+
+
+class WrongSequenceError(InternalError):
+    """What was published named the last message it knew of, and there is a later one: somebody else was first."""
 
 
 class ApiError(msgspec.Struct, frozen=True):
@@ -60,6 +65,7 @@ def read_publish_ack(payload: bytes) -> PublishAck:
     """Read what a stream answered.
 
     Raises:
+        WrongSequenceError: There is a later message than the one that was named as the last.
         PayloadTooLargeError: The stream takes no message of that size.
         UpstreamUnavailableError: The stream cannot store now.
         InternalError: It refused for another reason, or what answered is no stream.
@@ -69,6 +75,8 @@ def read_publish_ack(payload: bytes) -> PublishAck:
     except msgspec.MsgspecError as error:
         raise InternalError("What was published was not acknowledged by a stream.") from error
     if answer.error is not None:
+        if answer.error.err_code in _WRONG_LAST_SEQUENCE:
+            raise WrongSequenceError
         log.warning("a stream refused a message", extra={"error": answer.error.description})
         raise _publish_error(answer.error)
     if not answer.stream:
