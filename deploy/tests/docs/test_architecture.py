@@ -19,6 +19,7 @@ FLOORS: Final = {
     "telemetry": 3,
     "nats_client": 3,
     "clients": 3,
+    "live": 4,
     "rag": 4,
     "sessions": 4,
     "answering": 5,

@@ -1,1 +1,6 @@
-"""Live audio to transcriptions and interrupts; arrives with a later version."""
+"""Live audio to transcriptions and interrupts over NATS, each session at one of several replicas."""
+
+from stt_module.settings import SttSettings
+from stt_module.stt_module import SttModule
+
+__all__ = ["SttModule", "SttSettings"]

@@ -70,6 +70,7 @@ class Ears:
         self._language = language
         self._state = ListeningState.LISTENING
         self._watch = self._new_watch()
+        self._words = ""
 
     @property
     def state(self) -> ListeningState:
@@ -90,6 +91,11 @@ class Ears:
     def heard_ms(self) -> int:
         """How much audio the session has had."""
         return self._endpointer.heard_ms
+
+    @property
+    def held_bytes(self) -> int:
+        """Audio held at the moment."""
+        return self._endpointer.held_bytes
 
     def so_far(self) -> bytes:
         """The audio of the utterance under way, for a partial transcript."""
@@ -121,7 +127,10 @@ class Ears:
 
     def understand(self, words: str) -> bool:
         """Take what a partial transcript says of the utterance under way; tell whether the answer is to stop."""
-        return self._interrupted(words) if self._endpointer.speaking else False
+        if not self._endpointer.speaking:
+            return False
+        self._words = words
+        return self._interrupted()
 
     async def _follow(self, samples: bytes) -> Heard:
         windows = list(self._windows.feed(samples))
@@ -134,11 +143,12 @@ class Ears:
             interrupt |= self._interrupted()
             if ended is not None:
                 utterances.append(ended)
-                self._watch = self._new_watch()
+                self._watch, self._words = self._new_watch(), ""
         return Heard(tuple(utterances), interrupt)
 
-    def _interrupted(self, words: str = "") -> bool:
-        if self._state is not ListeningState.RESPONDING or not self._watch.hear(self._endpointer.voiced_ms, words):
+    def _interrupted(self) -> bool:
+        voiced = self._endpointer.voiced_ms
+        if self._state is not ListeningState.RESPONDING or not self._watch.hear(voiced, self._words):
             return False
         self._state = ListeningState.LISTENING
         return True

@@ -134,17 +134,17 @@ class TranscriptionReader:
             if bytes(event.error) not in _NULL or event.type == "error":
                 self.failure = "A model server reported an error in the middle of its answer."
                 break
-            new.append(self._new_text(event))
+            new.append(self._new_text(event, told=bool(self.text) or any(new)))
         added = "".join(new)
         if added:
             self.text += added
         return added
 
-    def _new_text(self, event: _Event) -> str:
+    def _new_text(self, event: _Event, *, told: bool) -> str:
         if event.type == _DONE:
             self.done = True
             # Servers that only stream whole segments send no deltas before it.
-            return "" if self.text else event.text or ""
+            return "" if told else event.text or ""
         if event.type == _DELTA:
             return event.delta or ""
         if not event.choices:

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from handler_base.errors import FleetError, InternalError, PayloadTooLargeError
 from handler_base.handler.question import Question
 from handler_base.messages import Encoding, ErrorResponse, Message, encode
 from handler_base.nats_client import NatsConnection
 from handler_base.nats_client import headers as names
+from handler_base.nats_client.message_headers import message_headers
 from handler_base.telemetry import propagation
 
 __all__ = ["Sender"]
-
-_plain_headers: Final[dict[tuple[str, Encoding], dict[str, str]]] = {}
-
-
-def _headers(message: Message, encoding: Encoding) -> dict[str, str]:
-    """Return the headers of every message of a kind, as a copy to add to."""
-    key = (message.schema_name, encoding)
-    plain = _plain_headers.get(key)
-    if plain is None:
-        plain = _plain_headers[key] = {
-            names.CONTENT_TYPE: encoding.value,
-            names.MESSAGE_TYPE: message.schema_name,
-        }
-    return plain.copy()
 
 
 class Sender:
@@ -49,7 +34,7 @@ class Sender:
         Raises:
             PayloadTooLargeError: It does not fit a message of this server.
         """
-        headers = _headers(message, encoding)
+        headers = message_headers(message, encoding)
         propagation.inject(headers)
         await self._connection.publish(subject, encode(message, encoding), headers=headers)
 
@@ -62,7 +47,9 @@ class Sender:
         """
         error: FleetError
         try:
-            await self._deliver(question, encode(message, question.encoding), _headers(message, question.encoding))
+            await self._deliver(
+                question, encode(message, question.encoding), message_headers(message, question.encoding)
+            )
         except PayloadTooLargeError:
             error = PayloadTooLargeError("The answer is too large for one message.")
         except InternalError:
@@ -95,7 +82,7 @@ class Sender:
             if question.session_id and getattr(message, "session_id", None) == "":
                 # Of a session that only the subject names.
                 message.session_id = question.session_id  # type: ignore[attr-defined]  # looked at just now
-        headers = _headers(message, question.encoding)
+        headers = message_headers(message, question.encoding)
         headers[names.ERROR] = error.message
         headers[names.ERROR_CODE] = str(error.code)
         if error.retry_after is not None:

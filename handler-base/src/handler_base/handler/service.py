@@ -18,6 +18,7 @@ from handler_base.handler.handler import Handler, Worker
 from handler_base.handler.running import RunningRequests
 from handler_base.handler.sender import Sender
 from handler_base.health import Check, HealthReport, HealthServer
+from handler_base.live import LiveRouter, live_endpoints_of
 from handler_base.messages.streams import AI_DEAD_LETTER, AI_EVENTS, BucketSpec, StreamSpec
 from handler_base.messages.subjects import Subject
 from handler_base.nats_client import (
@@ -90,6 +91,7 @@ class Service:
         self._subscriptions: list[Subscription] = []
         self._consumers: list[PullConsumer] = []
         self._workers: list[Worker] = []
+        self._live: list[LiveRouter] = []
         self._state = "starting"
         self._differences: tuple[str, ...] = ()
 
@@ -123,6 +125,7 @@ class Service:
         await self._start_workers()
         await self._consume()
         await self._subscribe()
+        await self._start_live()
         await self._responder.start()
         await self.connection.flush()
         self._state = "ready"
@@ -136,7 +139,8 @@ class Service:
             *(subscription.drain() for subscription in self._subscriptions),
             *(consumer.stop() for consumer in self._consumers),
         )
-        await self._dispatcher.drain(timedelta(seconds=self._settings.drain_timeout))
+        budget = timedelta(seconds=self._settings.drain_timeout)
+        await asyncio.gather(self._dispatcher.drain(budget), *(live.stop(budget) for live in self._live))
         while self._workers:
             await self._workers.pop().stop(_CLOSING)
         events, self._dispatcher.events = self._dispatcher.events, None
@@ -219,6 +223,25 @@ class Service:
                 cancels[endpoint.cancel.template] = endpoint.cancel
         for subject in cancels.values():
             self._subscriptions.append(await self.connection.subscribe(subject.pattern, partial(self._cancel, subject)))
+
+    async def _start_live(self) -> None:
+        """Take sessions: the messages of each come to one replica."""
+        for endpoint in live_endpoints_of(type(self.handler)):
+            stats = self._responder.add_endpoint(
+                endpoint.method, endpoint.subject.pattern, queue_group=self.handler.name
+            )
+            stats.data = self._figures
+            router = LiveRouter(
+                endpoint,
+                getattr(self.handler, endpoint.method),
+                self.connection,
+                group=self.handler.name,
+                limits=endpoint.limits(self._settings),
+                stats=stats,
+                events=self._dispatcher.events,
+            )
+            self._live.append(router)
+            await router.start()
 
     def _cancel(self, subject: Subject, msg: Msg) -> None:
         """Stop the request named by the subject; the body holds nothing that is needed."""

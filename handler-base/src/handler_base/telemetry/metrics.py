@@ -156,6 +156,18 @@ DEAD_LETTERS: Final = INSTRUMENTS.counter(
 OWNERSHIP_LOST: Final = INSTRUMENTS.counter(
     names.FLEET_OWNERSHIP_LOST, "{message}", "Deliveries the server may have given to another replica.", _DURABLE
 )
+LIVE_SESSIONS: Final = INSTRUMENTS.gauge(
+    names.FLEET_LIVE_SESSIONS, "{session}", "Sessions that this replica has.", (_TEMPLATE,)
+)
+LIVE_TAKEOVERS: Final = INSTRUMENTS.counter(
+    names.FLEET_LIVE_TAKEOVERS,
+    "{session}",
+    "Sessions taken over from another replica.",
+    (_TEMPLATE, names.FLEET_REASON),
+)
+LIVE_GAPS: Final = INSTRUMENTS.counter(
+    names.FLEET_LIVE_GAPS, "{message}", "Messages missing in the rows that sessions number.", (_TEMPLATE,)
+)
 CONSUMER_LAG: Final = INSTRUMENTS.gauge(
     names.FLEET_CONSUMER_LAG, "{message}", "Messages of a stream that a consumer has not finished.", _DURABLE
 )

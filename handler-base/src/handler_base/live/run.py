@@ -1,0 +1,274 @@
+"""One session at the replica that has it: its messages in order, one at a time, and no more waiting than it may."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from handler_base.errors import FleetError, InternalError, OverloadedError
+from handler_base.live.endpoint import End, LiveEndpoint, LiveWork, Step
+from handler_base.live.session import Answers, Fence, LiveSession, OwnershipLostError
+from handler_base.messages import Encoding, Message, decode, detect
+from handler_base.nats_client import EndpointStats, EventLog, Msg
+from handler_base.nats_client import headers as names
+from handler_base.nats_client.headers import header
+from handler_base.telemetry import extract, metrics
+
+__all__ = ["Arrival", "SessionRun", "encoding_of", "read"]
+
+log = logging.getLogger(__name__)
+
+_PER_MESSAGE: Final = 256
+"""Bytes that a message which waits takes besides its body."""
+
+
+@dataclass(slots=True, eq=False)
+class Arrival:
+    """A message on its way into its session.
+
+    Attributes:
+        msg: As it came.
+        at: Unix seconds when the first replica saw it.
+        direct: Whether it came to the session's owner, not by way of another replica.
+    """
+
+    msg: Msg
+    at: float
+    direct: bool = False
+
+
+def encoding_of(msg: Msg) -> Encoding:
+    """Return the encoding of a message, or the fleet's own where it has none of the two."""
+    try:
+        return detect(msg.data, header(msg.headers, names.CONTENT_TYPE))
+    except FleetError:
+        return Encoding.MSGPACK
+
+
+def read(endpoint: LiveEndpoint, msg: Msg) -> Message:
+    """Decode a message.
+
+    Raises:
+        FleetError: It is none of the endpoint's.
+    """
+    encoding = detect(msg.data, header(msg.headers, names.CONTENT_TYPE))
+    return decode(endpoint.schema, msg.data, encoding)
+
+
+class SessionRun:
+    """Runs one session.
+
+    Args:
+        endpoint: Whose session it is.
+        session_id: Its id.
+        open_work: Opens what works in it.
+        answers: Says things to its client.
+        stats: Counts what it does.
+        inbox_bytes: Of messages that may wait.
+        events: Where it tells of its steps.
+
+    Attributes:
+        fence: Keeps it from speaking once it is another's; None until it is this replica's for sure.
+        resumed: What the owner before kept.
+        encoding: That of the session's first message; None before it.
+        last_at: When it last heard something, on the monotonic clock.
+        over: Whether it ended by itself.
+        heard_until: Unix seconds of the newest message that was taken.
+    """
+
+    def __init__(
+        self,
+        endpoint: LiveEndpoint,
+        session_id: str,
+        open_work: Callable[[LiveSession], LiveWork],
+        answers: Answers,
+        stats: EndpointStats,
+        *,
+        inbox_bytes: int,
+        events: EventLog | None = None,
+    ) -> None:
+        self.session_id = session_id
+        self.fence: Fence | None = None
+        self.resumed = b""
+        self.over = False
+        self.last_at = time.monotonic()
+        self.heard_until = 0.0
+        self._endpoint = endpoint
+        self._open_work = open_work
+        self._answers = answers
+        self._stats = stats
+        self._events = events
+        self._most = inbox_bytes
+        self._inbox: deque[Arrival | End] = deque()
+        self._held = 0
+        self._refusing = False
+        self._changed = asyncio.Event()
+        self._work: LiveWork | None = None
+        self._session: LiveSession | None = None
+        self.encoding: Encoding | None = None
+        self._leaving = False
+
+    @property
+    def waiting(self) -> Sequence[Arrival]:
+        """What has not been taken yet."""
+        return [item for item in self._inbox if isinstance(item, Arrival)]
+
+    def put(self, arrival: Arrival) -> FleetError | None:
+        """Take a message in.
+
+        Returns:
+            Why it was refused, where that is to be told; it is told once until there is room again.
+        """
+        self.last_at = time.monotonic()
+        size = len(arrival.msg.data) + _PER_MESSAGE
+        if self._inbox and self._held + size > self._most:
+            told, self._refusing = self._refusing, True
+            return None if told else OverloadedError("Audio comes faster than it is heard; some of it was left out.")
+        self._inbox.append(arrival)
+        self._held += size
+        self._changed.set()
+        return None
+
+    def end(self, why: End) -> None:
+        """Have it end after what waits."""
+        self._inbox.append(why)
+        self._changed.set()
+
+    def sort(self) -> None:
+        """Put what came by several ways into the order in which it was sent: the start, then by time."""
+        arrivals = [item for item in self._inbox if isinstance(item, Arrival)]
+        arrivals.sort(key=lambda arrival: (not self._starts(arrival), arrival.at))
+        self._inbox = deque(arrivals)
+
+    async def run(self) -> None:
+        """Work until the session is over, is another's, or is to leave."""
+        try:
+            while not self.over:
+                item = await self._next()
+                if item is None:
+                    return
+                await self._take(item)
+        except OwnershipLostError:
+            return
+        finally:
+            if self.over or not self._leaving:
+                self.drop()
+
+    def leave(self) -> None:
+        """Have `run` return once all that waits was taken."""
+        self._leaving = True
+        self._changed.set()
+
+    async def unfinished(self) -> Sequence[Message]:
+        """After `leave`: give the messages by which a successor gets to where this one is."""
+        work, self._work = self._work, None
+        return await work.leave() if work is not None else ()
+
+    def drop(self) -> None:
+        """Let go of everything."""
+        work, self._work = self._work, None
+        if work is not None:
+            work.drop()
+
+    async def fail(self, error: FleetError) -> None:
+        """Tell the client of an error."""
+        encoding = self.encoding or Encoding.MSGPACK
+        if self._work is None:
+            await self._answers.refuse(self.session_id, encoding, error)
+        else:
+            await self._answers.send(self.session_id, self._work.failed(error), encoding, error)
+
+    async def _next(self) -> Arrival | End | None:
+        while not self._inbox:
+            if self._leaving:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        item = self._inbox.popleft()
+        if isinstance(item, Arrival):
+            self._held -= len(item.msg.data) + _PER_MESSAGE
+            self._refusing = self._refusing and bool(self._inbox)
+        return item
+
+    async def _take(self, item: Arrival | End) -> None:
+        started = time.perf_counter()
+        error: FleetError | None = None
+        try:
+            if isinstance(item, End):
+                await self._finish(item)
+            else:
+                await self._step(item)
+        except FleetError as failure:
+            error = failure
+        except OwnershipLostError:
+            raise
+        except Exception:
+            # A fault in the work must become an answer, whatever it is, and must not end the session.
+            metrics.SWALLOWED_ERRORS.of("live").inc()
+            log.exception("a step of a session failed", extra={"session_id": self.session_id})
+            error = InternalError()
+        if error is not None:
+            await self.fail(error)
+        if self._session is not None and self._session.over and not self.over:
+            await self._finish(End.BROKEN)
+        seconds = time.perf_counter() - started
+        kind = error.type.value if error is not None else ""
+        template = self._endpoint.subject.template
+        metrics.CONSUMED_MESSAGES.of(template).inc()
+        metrics.PROCESS_DURATION.of(template, kind).observe(seconds)
+        self._stats.record(seconds, kind)
+
+    async def _step(self, arrival: Arrival) -> None:
+        msg = arrival.msg
+        if self.encoding is None:
+            self.encoding = encoding_of(msg)
+        message = read(self._endpoint, msg)
+        step = self._endpoint.step(message)
+        if step is Step.END:
+            await self._finish(End.ASKED)
+            return
+        if step is Step.START and self._work is not None:
+            await self._finish(End.RESTART)
+            self.over, self.resumed = False, b""
+        self.heard_until = arrival.at
+        work = self._opened(msg)
+        if self._session is not None:
+            self._session.heard_at = arrival.at
+        await work.take(message)
+
+    def _opened(self, msg: Msg) -> LiveWork:
+        if self._work is None:
+            if self.fence is None:
+                raise OwnershipLostError
+            self._session = LiveSession(
+                self.session_id,
+                self.encoding or Encoding.MSGPACK,
+                self._answers,
+                self.fence,
+                resumed=self.resumed,
+                parent=extract(msg.headers),
+                events=self._events,
+            )
+            self._work = self._open_work(self._session)
+        return self._work
+
+    async def _finish(self, end: End) -> None:
+        self.over = True
+        work = self._work
+        if work is not None:
+            try:
+                await work.finish(end)
+            finally:
+                work.drop()
+                self._work = None
+
+    def _starts(self, arrival: Arrival) -> bool:
+        try:
+            return self._endpoint.step(read(self._endpoint, arrival.msg)) is Step.START
+        except FleetError:
+            return False

@@ -1,0 +1,156 @@
+"""The audio of chunks, whatever it is, as 16 kHz mono."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from handler_base.errors import InvalidRequestError, UnsupportedFormatError
+from stt_module.live import LiveDecoder
+from stt_module.pcm import PcmFormat, PcmReader
+from stt_module.wav import find_wav, is_wav
+
+__all__ = ["ContainerIntake", "Intake", "RawIntake", "WavIntake", "open_intake"]
+
+_UNNAMED: Final = 0
+_RAW: Final = 1
+_KNOWN: Final = (0, 1, 2, 3, 4)
+_LONGEST_WAV_HEADER: Final = 4096
+_MOST_DECODED: Final = 1 << 20
+"""Bytes one chunk may become: 32 s."""
+
+_MAGIC: Final = (b"\x1a\x45\xdf\xa3", b"OggS", b"ID3")
+_EBML: Final = _MAGIC[0]
+
+
+class Intake(Protocol):
+    """Reads the chunks of one session, one call at a time."""
+
+    async def feed(self, audio: bytes) -> bytes:
+        """Take a chunk; give what it completes.
+
+        Raises:
+            FleetError: It cannot be read.
+        """
+
+    async def end(self) -> bytes:
+        """The audio is over; give what is left.
+
+        Raises:
+            FleetError: It cannot be read.
+        """
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+class RawIntake:
+    """Samples without anything around them: no decoder.
+
+    Args:
+        layout: How they are laid out.
+    """
+
+    def __init__(self, layout: PcmFormat) -> None:
+        self._reader = PcmReader(layout)
+
+    async def feed(self, audio: bytes) -> bytes:
+        """See `Intake`."""
+        return self._reader.feed(audio)
+
+    async def end(self) -> bytes:
+        """See `Intake`."""
+        return self._reader.flush()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class WavIntake:
+    """A WAV file that grows, or a row of them; its samples need no decoder."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._reader: PcmReader | None = None
+
+    async def feed(self, audio: bytes) -> bytes:
+        """See `Intake`."""
+        if self._reader is not None and not is_wav(audio):
+            return self._reader.feed(audio)
+        before = self._reader.flush() if self._reader is not None else b""
+        self._head += audio
+        self._reader, samples = self._begin()
+        return before + samples
+
+    async def end(self) -> bytes:
+        """See `Intake`."""
+        if self._reader is None and self._head:
+            raise InvalidRequestError("The WAV file is cut off before its samples.")
+        return self._reader.flush() if self._reader is not None else b""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _begin(self) -> tuple[PcmReader | None, bytes]:
+        """Read the header, once it is there, and the samples behind it."""
+        if len(self._head) >= 12 and not is_wav(self._head):
+            raise UnsupportedFormatError("Audio must be wav, webm, ogg or mp3.")
+        at = self._head.find(b"data")
+        if at < 0 or len(self._head) < at + 8:
+            if len(self._head) > _LONGEST_WAV_HEADER:
+                raise InvalidRequestError("The WAV file has no samples.")
+            return None, b""
+        # The file grows: what its header says of its length does not hold yet.
+        wav = find_wav(self._head[: at + 4] + bytes(4) + self._head[at + 8 :])
+        if wav is None:
+            raise UnsupportedFormatError("The samples of the WAV file are compressed.")
+        reader = PcmReader(wav.layout)
+        rest, self._head = self._head[wav.start :], b""
+        return reader, reader.feed(rest)
+
+
+class ContainerIntake:
+    """A container that a decoder reads while it grows; one that begins anew is read anew."""
+
+    def __init__(self) -> None:
+        self._decoder = LiveDecoder(most_bytes=_MOST_DECODED)
+        self._begun = False
+
+    async def feed(self, audio: bytes) -> bytes:
+        """See `Intake`."""
+        before = b""
+        if self._begun and audio[:4] == _EBML:
+            before = await self._decoder.end()
+            self._decoder.close()
+            self._decoder = LiveDecoder(most_bytes=_MOST_DECODED)
+        self._begun = True
+        return before + await self._decoder.feed(audio)
+
+    async def end(self) -> bytes:
+        """See `Intake`."""
+        return await self._decoder.end()
+
+    def close(self) -> None:
+        """End the decoder's thread."""
+        self._decoder.close()
+
+
+def open_intake(encoding: int, layout: PcmFormat, audio: bytes) -> Intake:
+    """Return what reads the audio of a session.
+
+    Args:
+        encoding: What its client calls it; 0: nothing, so that its first bytes tell.
+        layout: Of raw samples.
+        audio: How it begins.
+
+    Raises:
+        UnsupportedFormatError: There is no such encoding.
+    """
+    if encoding not in _KNOWN:
+        raise UnsupportedFormatError("audio_encoding must be 1 (pcm_s16le), 2 (wav), 3 (ogg or webm) or 4 (mp3).")
+    if encoding == _RAW:
+        return RawIntake(layout)
+    if is_wav(audio):
+        return WavIntake()
+    if encoding == _UNNAMED and not audio.startswith(_MAGIC):
+        return RawIntake(layout)
+    return ContainerIntake() if audio[:4] != b"RIFF" else WavIntake()
