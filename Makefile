@@ -51,6 +51,7 @@ eval: install ## Measure retrieval on the sample corpus; writes deploy/local/eva
 
 manifests: install ## Write what is deployed from the declarations in code
 	@$(BIN)/python -m deploy.observability
+	@$(BIN)/python -m deploy.manifests
 
 docs: install ## Write docs/asyncapi.yaml from the declarations in code
 	@$(BIN)/python -m handler_base.asyncapi docs/asyncapi.yaml
