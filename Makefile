@@ -7,7 +7,7 @@ SOURCES := handler-base chat-handler voice-assistant stt-module tts-module pipel
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-faults alerts-check lint format typecheck bench eval manifests docs lock proto clean
+.PHONY: help install run test test-faults alerts-check lint format typecheck bench eval manifests docs question lock proto clean
 
 help: ## Show the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ manifests: install ## Write what is deployed from the declarations in code
 
 docs: install ## Write docs/asyncapi.yaml from the declarations in code
 	@$(BIN)/python -m handler_base.asyncapi docs/asyncapi.yaml
+
+question: install ## Record the spoken sample question anew
+	@$(BIN)/python -m deploy.local.question
 
 lock: install ## Resolve the dependencies anew into the lock files
 	@$(BIN)/python deploy/local/lock.py
