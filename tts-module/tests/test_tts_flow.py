@@ -12,12 +12,12 @@ from handler_base.clients.audio import SpeechChunk
 from handler_base.deadline import Deadline
 from handler_base.errors import DeadlineExceededError
 from handler_base.handler import Service
+from handler_base.handler.audio_stream import Chunk
 from handler_base.messages import TTSRequest
 from handler_base.testing.inference import FakeTTS
 from handler_base.testing.nats_server import NatsServer
 from handler_base.testing.tts_caller import TtsCaller
 from handler_base.testing.waiting import wait_until
-from tts_module.chunks import Chunk
 from tts_module.flow import WINDOW, Flow
 from tts_module.speaking import MOST_HELD, Sentence, spoken
 

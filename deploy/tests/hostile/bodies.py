@@ -58,6 +58,8 @@ class Body:
 def unreadable(schema: type[Message]) -> list[Body]:
     """Return what is no message of a schema, whatever it claims to be."""
     good = msgpack.packb({"user_id": "ann", "username": "Ann"})
+    name = _field(schema, "user_id", "session_id")
+    key = bytes([0xA0 | len(name)]) + name.encode()
     return [
         *_nested(),
         *_declared_lengths(),
@@ -69,8 +71,8 @@ def unreadable(schema: type[Message]) -> list[Body]:
         Body("trailing bytes", good + b"\x00"),
         Body("two messages", good + good),
         Body("reserved byte", b"\xc1", _MSGPACK),
-        Body("invalid UTF-8", b"\x81\xa7user_id\xa2\xff\xfe"),
-        Body("lone surrogate", b"\x81\xa7user_id\xa3\xed\xa0\x80"),
+        Body("invalid UTF-8", b"\x81" + key + b"\xa2\xff\xfe"),
+        Body("lone surrogate", b"\x81" + key + b"\xa3\xed\xa0\x80"),
         Body("another format", good, "application/json"),
         Body("a nonsense format", good, "\x7f" * 200),
         Body("over the limit by one", msgpack.packb({"user_id": "a" * 65_536})),
@@ -119,11 +121,18 @@ def _declared_lengths() -> Iterator[Body]:
         yield Body(f"huge {kind} in an unknown field", b"\x81\xa1x" + head)
 
 
+def _field(schema: type[Message], *names: str) -> str:
+    """Return the first of these fields that a message has; the first of all where it has none."""
+    known = {field.name for field in msgspec.structs.fields(schema)}
+    return next((name for name in names if name in known), names[0])
+
+
 def _mistyped(schema: type[Message]) -> Iterator[Body]:
-    yield Body("list for text", msgpack.packb({"user_id": [1, 2]}))
-    yield Body("map for text", msgpack.packb({"user_id": {"a": 1}}))
-    yield Body("bytes for text", msgpack.packb({"user_id": b"\x00\x01"}))
-    yield Body("list for a boolean", msgpack.packb({"premium": []}))
+    text, boolean = _field(schema, "user_id", "session_id"), _field(schema, "premium", "is_final")
+    yield Body("list for text", msgpack.packb({text: [1, 2]}))
+    yield Body("map for text", msgpack.packb({text: {"a": 1}}))
+    yield Body("bytes for text", msgpack.packb({text: b"\x00\x01"}))
+    yield Body("list for a boolean", msgpack.packb({boolean: []}))
     yield Body("a list of values", msgpack.packb(["ann", "hi"]), _MSGPACK)
     yield Body("a number", msgpack.packb(7), _MSGPACK)
     yield Body("nothing", b"\xc0", _MSGPACK)

@@ -54,6 +54,7 @@ def test_the_subjects_are_those_of_the_contract() -> None:
         "ai.voice.response.{request_id}": ["VoiceResponse"],
         "ai.voice.response.stream.{request_id}": ["VoiceStreamChunk"],
         "ai.voice.cancel.{request_id}": ["CancelRequest"],
+        "ai.voice.floor.{session_id}": ["VoiceFloor"],
         "ai.voice.stream.{session_id}": ["STTStreamMessage"],
         "ai.voice.transcription.{session_id}": ["STTTranscription", "STTInterrupt"],
         "ai.voice.tts.request.{session_id}": ["TTSRequest"],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from handler_base.clients.audio import SpeechAudio
 from handler_base.errors import ErrorType, FleetError
+from handler_base.handler.audio_stream import BIT_DEPTH
 from handler_base.messages import TTSFullResponse, TTSRequest, TTSStatus, unix_now
-from tts_module.chunks import BIT_DEPTH
 from tts_module.formats import ENCODINGS, PCM, WAV
 
 __all__ = ["failed", "full", "status"]

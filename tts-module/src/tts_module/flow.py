@@ -9,8 +9,8 @@ from typing import Final
 
 from handler_base.deadline import Deadline
 from handler_base.errors import UpstreamUnavailableError
+from handler_base.handler.audio_stream import Chunk
 from handler_base.nats_client import NatsConnection
-from tts_module.chunks import Chunk
 
 __all__ = ["WINDOW", "Flow"]
 

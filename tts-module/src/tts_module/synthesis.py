@@ -10,7 +10,7 @@ from handler_base.clients import TTSClient
 from handler_base.clients.audio import SpeechAudio, SpeechChunk, pcm_to_wav
 from handler_base.deadline import Deadline
 from handler_base.errors import PayloadTooLargeError, UpstreamError
-from tts_module.chunks import Chunk, Chunker
+from handler_base.handler.audio_stream import Chunk, Chunker
 from tts_module.formats import ENCODINGS, PCM, WAV
 from tts_module.speaking import spoken
 

@@ -10,12 +10,12 @@ from typing import ClassVar
 from handler_base.clients import HttpPool, tts_client
 from handler_base.errors import NotFoundError, UpstreamError, UpstreamUnavailableError
 from handler_base.handler import Context, Handler, Worker, endpoint
+from handler_base.handler.audio_stream import AudioStream
 from handler_base.messages import TTSRequest, TTSStatus, TTSVoiceListResponse, TTSVoiceRefreshResponse, unix_now
 from handler_base.messages.subjects import TTS_AUDIO, TTS_REQUEST, TTS_STATUS, TTS_VOICES_LIST, TTS_VOICES_REFRESH
 from handler_base.nats_client import NatsConnection
 from tts_module.answers import failed, full, status
 from tts_module.cancelling import Cancelling
-from tts_module.chunks import AudioStream
 from tts_module.flow import Flow
 from tts_module.formats import check
 from tts_module.registry import VoiceRegistry

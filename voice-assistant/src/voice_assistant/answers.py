@@ -9,7 +9,7 @@ from handler_base.errors import FleetError, InternalError
 from handler_base.messages import VoiceRequest, VoiceResponse
 from voice_assistant.exchange import Exchange
 
-__all__ = ["answer_to", "failed_answer", "not_heard", "spoken_answer"]
+__all__ = ["answer_to", "failed_answer", "not_answered", "not_heard", "spoken_answer"]
 
 _NOT_HEARD: Final = {
     "de": "Ich habe leider nichts verstanden. Bitte sagen Sie es noch einmal.",
@@ -18,10 +18,22 @@ _NOT_HEARD: Final = {
     "fr": "Je n'ai rien entendu. Pouvez-vous répéter ?",
 }
 
+_FAILED: Final = {
+    "de": "Das kann ich gerade nicht beantworten. Bitte versuchen Sie es später noch einmal.",
+    "en": "I cannot answer that right now. Please try again later.",
+    "es": "Ahora no puedo responder. Por favor, inténtelo más tarde.",
+    "fr": "Je ne peux pas répondre pour le moment. Veuillez réessayer plus tard.",
+}
+
 
 def not_heard(language: str) -> str:
     """Return what is said to someone whose recording has no speech in it."""
     return _NOT_HEARD.get(language[:2].lower(), _NOT_HEARD["en"])
+
+
+def not_answered(language: str) -> str:
+    """Return what is said in a conversation when an answer failed."""
+    return _FAILED.get(language[:2].lower(), _FAILED["en"])
 
 
 def answer_to(request: VoiceRequest) -> VoiceResponse:

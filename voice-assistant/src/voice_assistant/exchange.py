@@ -82,10 +82,24 @@ class Exchange:
         return Turn(self.transcript, said, self.request.request_id, int(time.time()))
 
     def received(self) -> None:
-        """Tell of the question."""
+        """Tell of a recorded question."""
         request = self.request
         self._context.record(
             "request_received", bytes=len(request.audio), format=request.format, premium=request.premium
+        )
+
+    def overheard(self, transcript: str, audio_ms: int) -> None:
+        """Tell of a question in a live session, which comes transcribed.
+
+        Args:
+            transcript: What was asked.
+            audio_ms: How long its audio is; 0 where that is not known.
+        """
+        self.transcript = transcript
+        premium = self.request.premium
+        self._context.record("request_received", live=True, audio_ms=audio_ms, premium=premium)
+        self._context.record(
+            "transcription_completed", text=transcript, language=self.language, live=True, premium=premium
         )
 
     def transcribes(self) -> None:

@@ -13,19 +13,19 @@ from typing import Final
 
 from handler_base.answering import Summaries
 from handler_base.clients.audio import pcm_to_wav
+from handler_base.deadline import Deadline
 from handler_base.errors import FleetError
 from handler_base.handler import Context
-from handler_base.handler.streaming import StreamWriter
 from handler_base.messages import VoiceResponse
-from handler_base.messages.subjects import VOICE_RESPONSE_STREAM
 from handler_base.rag import CitationFilter, Prompt, Retrieval, build_prompt
-from voice_assistant.answers import failed_answer, not_heard, spoken_answer
+from voice_assistant.answers import failed_answer, spoken_answer
 from voice_assistant.backends import VoiceBackends
 from voice_assistant.exchange import Exchange
+from voice_assistant.outlet import Outlet, TextKind
 from voice_assistant.script import Script
 from voice_assistant.settings import VoiceSettings
 from voice_assistant.speaker import Speaker
-from voice_assistant.streaming import VoicePiece, VoiceStream
+from voice_assistant.track import Track
 
 __all__ = ["Reply"]
 
@@ -52,6 +52,13 @@ class Reply:
         backends: What is called.
         summaries: Told of the conversation after the answer.
         settings: The service's.
+        outlet: Where the answer goes as it is made; None: nobody wants to know before it is complete.
+        deadline: When it is to be made; the question's own unless given.
+        live: Whether it is heard as it is made and no other way: then its sound is not collected, and what was heard of
+            it is remembered also when it breaks off.
+
+    Attributes:
+        heard: What is remembered of it as having been said.
     """
 
     def __init__(
@@ -61,17 +68,20 @@ class Reply:
         backends: VoiceBackends,
         summaries: Summaries,
         settings: VoiceSettings,
+        *,
+        outlet: Outlet | None = None,
+        deadline: Deadline | None = None,
+        live: bool = False,
     ) -> None:
         self._exchange = exchange
         self._context = context
         self._backends = backends
         self._summaries = summaries
         self._settings = settings
-        self._stream: StreamWriter[VoicePiece] | None = None
-        if exchange.request.enable_streaming:
-            request_id = exchange.request.request_id
-            subject = VOICE_RESPONSE_STREAM.format(request_id=request_id)
-            self._stream = context.stream(subject, VoiceStream(request_id))
+        self._outlet = outlet
+        self._deadline = deadline or context.deadline
+        self._live = live
+        self.heard = ""
 
     async def answer(self) -> VoiceResponse:
         """Answer what was understood."""
@@ -79,13 +89,12 @@ class Reply:
         await self._tell("transcription", exchange.transcript)
         prompt = self._prompt(await self._retrieve())
         exchange.hits = prompt.used_hits
-        async with self._speaker() as speaker:
+        async with self._speaker(self._deadline.shrunk_by(_RESERVE)) as speaker:
             try:
                 await self._write(prompt, speaker)
-                with self._context.stages.measure("speech"):
-                    await speaker.finish()
-            except asyncio.CancelledError:
-                self._stopped(speaker)
+                await self._finish(speaker)
+            except (asyncio.CancelledError, FleetError):
+                self._broken_off(speaker)
                 raise
         self._remember(exchange.completion.text)
         exchange.answered(exchange.completion.text)
@@ -94,30 +103,44 @@ class Reply:
         self._time(response, speaker)
         return response
 
-    async def apologise(self, error: FleetError) -> VoiceResponse:
-        """Return an answer to someone who said nothing: an error that can be heard, where there is speech."""
+    async def apologise(self, error: FleetError, words: str) -> VoiceResponse:
+        """Return an answer to what cannot be answered: an error that can be heard, where there is speech.
+
+        Args:
+            error: What is wrong.
+            words: What is said of it.
+        """
         response = failed_answer(self._exchange.request, error)
-        response.response = not_heard(self._exchange.language)
+        response.response = words
+        response.transcription = self._exchange.transcript
         response.session_id = self._exchange.session_id
-        await self._tell("text", response.response)
-        async with self._speaker(_LONGEST_APOLOGY) as speaker:
-            speaker.say(response.response)
-            await speaker.finish()
+        await self._tell("text", words)
+        deadline = Deadline.after(_LONGEST_APOLOGY)
+        if not self._live:
+            deadline = self._deadline.shrunk_by(_RESERVE).sooner(_LONGEST_APOLOGY)
+        async with self._speaker(deadline) as speaker:
+            speaker.say(words)
+            await self._finish(speaker)
         self._add_sound(response, speaker)
         self._time(response, speaker)
         return response
 
-    def _speaker(self, longest: timedelta | None = None) -> Speaker:
-        exchange = self._exchange
-        deadline = self._context.deadline.shrunk_by(_RESERVE)
+    def _speaker(self, deadline: Deadline) -> Speaker:
         return Speaker(
             self._backends.tts,
-            voice=exchange.voice,
-            language=exchange.language,
-            deadline=deadline if longest is None else deadline.sooner(longest),
+            voice=self._exchange.voice,
+            language=self._exchange.language,
+            deadline=deadline,
             in_flight=self._settings.speech_in_flight,
-            play=self._play if self._stream is not None else None,
+            outlet=self._outlet,
+            keep=not self._live,
         )
+
+    async def _finish(self, speaker: Speaker) -> None:
+        with self._context.stages.measure("speech"):
+            await speaker.finish()
+        if self._outlet is not None:
+            await self._outlet.over(speaker.track, speaker.error)
 
     async def _retrieve(self) -> Retrieval:
         exchange = self._exchange
@@ -126,9 +149,9 @@ class Reply:
         collection = exchange.request.collection or self._settings.collection_name
         query = exchange.transcript
         if exchange.turns:
-            query = await self._backends.rewriter.rewrite(query, exchange.turns, deadline=self._context.deadline)
+            query = await self._backends.rewriter.rewrite(query, exchange.turns, deadline=self._deadline)
         retrieval = await self._backends.retriever.retrieve(
-            query, collection=collection, deadline=self._context.deadline, stages=self._context.stages
+            query, collection=collection, deadline=self._deadline, stages=self._context.stages
         )
         exchange.searched(retrieval, collection=collection, follow_up=query != exchange.transcript)
         return retrieval
@@ -155,7 +178,7 @@ class Reply:
         page = _Page(self._tell, self._settings.stream_gather)
         exchange.asks()
         started = time.perf_counter()
-        deltas = self._backends.llm.stream(prompt.messages, model=exchange.model, deadline=self._context.deadline)
+        deltas = self._backends.llm.stream(prompt.messages, model=exchange.model, deadline=self._deadline)
         with stages.measure("llm"):
             async with contextlib.aclosing(deltas):
                 async for delta in deltas:
@@ -180,14 +203,14 @@ class Reply:
                 self._exchange.speaks()
             speaker.say(piece)
 
-    def _stopped(self, speaker: Speaker) -> None:
-        """Keep what its listener can have heard of an answer that is stopped on the way."""
-        if self._stream is None or not self._context.cancelled:
+    def _broken_off(self, speaker: Speaker) -> None:
+        """Keep what its listener can have heard of an answer that is stopped, or fails, on the way."""
+        if self._outlet is None or not (self._live or self._outlet.stopped):
             return
-        heard = speaker.track.heard(time.monotonic())
-        if heard:
-            self._remember(heard)
-            self._exchange.answered(heard, status="cancelled")
+        self.heard = speaker.track.heard(time.monotonic())
+        if self.heard:
+            self._remember(self.heard)
+            self._exchange.answered(self.heard, status="cancelled")
 
     def _remember(self, said: str) -> None:
         """Keep the turn for the next question, without waiting: it is on its way before the answer is."""
@@ -206,16 +229,20 @@ class Reply:
         if speaker.error is not None:
             log.warning("answering without speech", extra={"error_type": speaker.error.type.value})
             return
-        if not track.audio:
+        if not track.size:
             return
+        if not self._live:
+            self._attach(response, track)
+        self._exchange.spoken(track.seconds, track.size)
+
+    def _attach(self, response: VoiceResponse, track: Track) -> None:
         texts = (response.response, response.transcription, *(source.text for source in response.sources))
-        size = len(track.audio) + sum(map(len, texts)) * 4 + _ROOM
+        size = track.size + sum(map(len, texts)) * 4 + _ROOM
         if size > self._context.max_payload:
-            log.warning("answering without speech: it does not fit a message", extra={"bytes": len(track.audio)})
-        else:
-            response.audio = pcm_to_wav(bytes(track.audio), track.sample_rate)
-            response.audio_format, response.sample_rate = "wav", track.sample_rate
-        self._exchange.spoken(track.seconds, len(track.audio))
+            log.warning("answering without speech: it does not fit a message", extra={"bytes": track.size})
+            return
+        response.audio = pcm_to_wav(bytes(track.audio), track.sample_rate)
+        response.audio_format, response.sample_rate = "wav", track.sample_rate
 
     def _time(self, response: VoiceResponse, speaker: Speaker) -> None:
         if speaker.first_sound:
@@ -224,13 +251,9 @@ class Reply:
         response.timings_ms = self._context.stages.timings_ms
         response.latency_ms = self._exchange.latency_ms
 
-    async def _play(self, samples: bytes, sample_rate: int) -> None:
-        assert self._stream is not None  # noqa: S101 - see `_speaker`
-        await self._stream.write(VoicePiece("audio", audio=samples, sample_rate=sample_rate))
-
-    async def _tell(self, kind: str, text: str) -> None:
-        if self._stream is not None and text:
-            await self._stream.write(VoicePiece("text" if kind == "text" else "transcription", text))
+    async def _tell(self, kind: TextKind, text: str) -> None:
+        if self._outlet is not None and text:
+            await self._outlet.write(kind, text)
 
 
 class _Page:
@@ -241,7 +264,7 @@ class _Page:
         gather: Seconds in which pieces are gathered.
     """
 
-    def __init__(self, tell: Callable[[str, str], Awaitable[None]], gather: float) -> None:
+    def __init__(self, tell: Callable[[TextKind, str], Awaitable[None]], gather: float) -> None:
         self._tell = tell
         self._gather = gather
         self._waiting = ""

@@ -24,6 +24,12 @@ class VoiceSettings(AnsweringSettings):
     stream_gather: Seconds = Field(
         0.025, description="Longest time between pieces of a streamed answer that came together."
     )
+    live: bool = Field(True, description="Answer live sessions; otherwise they are only transcribed.")
+    live_except: str = Field(
+        "listen-", description="Live sessions whose id begins like this are only transcribed; empty: none."
+    )
+    live_lead: Seconds = Field(1, description="Seconds the sound of a live answer may be ahead of its being played.")
+    live_turn_age: Seconds = Field(30, description="Seconds after which what was said live is no longer answered.")
     system_prompt: str = Field("", description="Instructions put after the fleet's own rules, before the caller's.")
 
     @field_validator("audio_buckets", mode="before")

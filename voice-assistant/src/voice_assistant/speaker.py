@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,12 +14,10 @@ from handler_base.deadline import Deadline
 from handler_base.errors import FleetError, InternalError
 from handler_base.handler.question import detached
 from handler_base.telemetry import metrics
+from voice_assistant.outlet import Outlet
 from voice_assistant.track import Track
 
-__all__ = ["Play", "Speaker"]
-
-Play = Callable[[bytes, int], Awaitable[None]]
-"""Takes raw 16 bit mono samples and their rate, in order."""
+__all__ = ["Speaker"]
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +44,8 @@ class Speaker:
         language: ISO 639-1, or empty.
         deadline: When the last sound is due.
         in_flight: Pieces that are made into speech at once.
-        play: Gets the sound as it comes; None: it is only collected.
+        outlet: Gets the sound as it comes; None: it is only collected.
+        keep: Whether the sound is wanted afterwards.
 
     Attributes:
         track: The sound so far.
@@ -64,18 +62,19 @@ class Speaker:
         language: str,
         deadline: Deadline,
         in_flight: int = 3,
-        play: Play | None = None,
+        outlet: Outlet | None = None,
+        keep: bool = True,
     ) -> None:
         self._tts = tts
         self._voice = voice
         self._language = language
         self._deadline = deadline
         self._slots = asyncio.Semaphore(in_flight)
-        self._play = play
+        self._outlet = outlet
         self._pieces: asyncio.Queue[_Piece | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._player: asyncio.Task[None] | None = None
-        self.track = Track()
+        self.track = Track(keep=keep)
         self.error: FleetError | None = None
         self.started = 0.0
         self.first_sound = 0.0
@@ -159,7 +158,9 @@ class Speaker:
             for start in range(0, len(chunk.audio), step):
                 part = SpeechChunk(chunk.audio[start : start + step], chunk.sample_rate, chunk.channels)
                 samples = self.track.add(part, time.monotonic())
-                if self._play is not None:
-                    await self._play(samples, part.sample_rate)
+                if self._outlet is not None:
+                    await self._outlet.play(SpeechChunk(samples, part.sample_rate))
         self.track.end(piece.words)
+        if self._outlet is not None:
+            await self._outlet.rest()
         return None

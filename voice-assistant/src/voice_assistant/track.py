@@ -16,21 +16,28 @@ class Track:
     A listener plays what arrives from the moment it arrives, without a pause while there is something to play. So a
     piece can have been heard only when as much time has passed as the sound up to its end takes.
 
+    Args:
+        keep: Whether the samples are wanted afterwards.
+
     Attributes:
-        audio: Raw 16 bit mono samples of everything so far.
+        audio: Raw 16 bit mono samples of everything so far; empty where they are not kept.
+        size: Bytes of everything so far.
         sample_rate: Samples a second; 0 while there are none.
+        until: When all of it can have been heard, on the clock of `add`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: bool = True) -> None:
         self.audio = bytearray()
+        self.size = 0
         self.sample_rate = 0
-        self._until = 0.0
+        self.until = 0.0
+        self._keep = keep
         self._pieces: list[tuple[str, float]] = []
 
     @property
     def seconds(self) -> float:
         """How long all of it takes."""
-        return len(self.audio) / 2 / self.sample_rate if self.sample_rate else 0.0
+        return self.size / 2 / self.sample_rate if self.sample_rate else 0.0
 
     def add(self, chunk: SpeechChunk, now: float) -> bytes:
         """Add sound that is sent at this moment; return it as it is to be sent.
@@ -42,13 +49,15 @@ class Track:
             raise UpstreamError("The speech server changed the sample rate in the middle of an answer.")
         samples = mono(chunk)
         self.sample_rate = chunk.sample_rate
-        self.audio += samples
-        self._until = max(self._until, now) + len(samples) / 2 / chunk.sample_rate
+        self.size += len(samples)
+        if self._keep:
+            self.audio += samples
+        self.until = max(self.until, now) + len(samples) / 2 / chunk.sample_rate
         return samples
 
     def end(self, words: str) -> None:
         """Note that the sound up to here says these words, after those of the pieces before."""
-        self._pieces.append((words, self._until))
+        self._pieces.append((words, self.until))
 
     def heard(self, now: float) -> str:
         """Return the words that can have been heard by this moment: of whole pieces only."""

@@ -11,9 +11,10 @@ from handler_base.answering import Summaries
 from handler_base.clients.speech import check_language, check_voice
 from handler_base.errors import PermissionDeniedError, QuotaExceededError
 from handler_base.handler import Context, Handler, Worker, endpoint
-from handler_base.messages import Message, VoiceRequest
+from handler_base.messages import Message, STTTranscription, VoiceRequest
 from handler_base.messages.streams import AI_VOICE_STREAM, StreamSpec
 from handler_base.messages.subjects import (
+    STT_TRANSCRIPTION,
     VOICE_CANCEL,
     VOICE_EVENT,
     VOICE_REQUEST,
@@ -25,9 +26,11 @@ from handler_base.messages.subjects import (
 )
 from handler_base.nats_client import NatsConnection, ObjectStore
 from handler_base.sessions import Opening
-from voice_assistant.answers import failed_answer
+from voice_assistant.answers import failed_answer, not_heard
 from voice_assistant.backends import VoiceBackends
+from voice_assistant.conversing import LONGEST_HEARD, Conversations
 from voice_assistant.exchange import Exchange
+from voice_assistant.outlet import StreamOutlet
 from voice_assistant.recordings import NothingHeardError, check_recording, check_speech, transcript_of
 from voice_assistant.replying import Reply
 from voice_assistant.settings import VoiceSettings
@@ -53,6 +56,7 @@ class VoiceHandler(Handler[VoiceSettings]):
         self._backends = VoiceBackends(settings)
         self._summaries = Summaries(self._backends, settings)
         self._objects: ObjectStore | None = None
+        self._conversations: Conversations | None = None
 
     async def open(self) -> None:
         """Open the clients of the model servers, the documents and the memory."""
@@ -64,9 +68,10 @@ class VoiceHandler(Handler[VoiceSettings]):
         await self._backends.close()
 
     def workers(self, connection: NatsConnection) -> Sequence[Worker]:
-        """Take the connection, which recordings are fetched over; nothing runs beside the endpoints."""
+        """Take the connection, which recordings are fetched and live sessions shared over."""
         self._objects = ObjectStore(connection)
-        return ()
+        self._conversations = Conversations(connection, self._backends, self._summaries, self.settings)
+        return (self._conversations,)
 
     def dependencies(self) -> Mapping[str, bool]:
         """Return which backends work."""
@@ -89,13 +94,23 @@ class VoiceHandler(Handler[VoiceSettings]):
         check_voice(request.voice)
         check_language(request.language)
         exchange = await self._open(request, context)
-        reply = Reply(exchange, context, self._backends, self._summaries, self.settings)
+        outlet = StreamOutlet(context, request.request_id) if request.enable_streaming else None
+        reply = Reply(exchange, context, self._backends, self._summaries, self.settings, outlet=outlet)
         try:
             await self._hear(exchange, context)
         except NothingHeardError as error:
-            context.refusal = await reply.apologise(error)
+            context.refusal = await reply.apologise(error, not_heard(exchange.language))
             raise
         return await reply.answer()
+
+    @endpoint(
+        durable=(STT_TRANSCRIPTION,),
+        budget=lambda settings: timedelta(seconds=settings.voice_timeout) + LONGEST_HEARD,
+    )
+    async def converse(self, heard: STTTranscription, context: Context) -> None:
+        """Answer what was said in a live session."""
+        if self._conversations is not None:
+            await self._conversations.take(heard, context)
 
     async def _open(self, request: VoiceRequest, context: Context) -> Exchange:
         """Find the conversation, or begin it.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from datetime import timedelta
 from typing import Final
 
 from handler_base.errors import OverloadedError
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "Slot"]
 
 _SMOOTHING: Final = 0.1
 """Weight of the newest request in the running mean of service time."""
@@ -101,3 +102,23 @@ class Admission:
                     turn.set_result(None)
                     return
         self._running -= 1
+
+
+class Slot:
+    """A slot that is held from now on, until it is released.
+
+    Args:
+        admission: Whose it is.
+    """
+
+    __slots__ = ("_admission", "_since")
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission: Admission | None = admission
+        self._since = time.perf_counter()
+
+    def release(self) -> None:
+        """Give it back; once more changes nothing."""
+        admission, self._admission = self._admission, None
+        if admission is not None:
+            admission.release(time.perf_counter() - self._since)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from handler_base.deadline import Deadline
@@ -29,6 +31,8 @@ class Context:
         deadline: When the answer is due; hand it to every call.
         encoding: What it is written in; everything sent goes out in the same.
         attempt: 1 for the first delivery of durable work, always 1 otherwise.
+        position: Of durable work in its stream, 0 otherwise: what came later has a higher one.
+        age: How long durable work waited in its stream.
         stages: Timer of the stages; what it measured goes into the answer.
         user_id: Who asks, or empty.
         session_id: The conversation that events belong to; the question's own, unless the handler finds another.
@@ -38,12 +42,15 @@ class Context:
     """
 
     __slots__ = (
+        "_begin",
         "_events",
         "_running",
         "_sender",
+        "age",
         "attempt",
         "deadline",
         "encoding",
+        "position",
         "refusal",
         "request_id",
         "session_id",
@@ -61,18 +68,22 @@ class Context:
         *,
         attempt: int = 1,
         events: EventLog | None = None,
+        begin: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.request_id = question.request_id
         self.subject: Subject = question.subject
         self.deadline: Deadline = question.deadline
         self.encoding: Encoding = question.encoding
         self.attempt = attempt
+        self.position = question.position
+        self.age: timedelta = question.age
         self.stages = Stages()
         self.streams: list[StreamWriter[Any]] = []
         self.refusal: Message | None = None
         self.user_id: str = getattr(question.message, "user_id", "")
         self.session_id = question.session_id
         self._sender = sender
+        self._begin = begin
         self._events = events
         self._running = running
 
@@ -91,6 +102,16 @@ class Context:
     def max_payload(self) -> int:
         """Bytes that one message to this server may have, headers included."""
         return self._sender.max_payload
+
+    async def begun(self) -> None:
+        """Tell that the answer has begun to reach its listener, and must not begin anew.
+
+        Durable work is acknowledged now, and a request no longer takes a slot: what is left of it is waiting. The
+        method sends its own answer and ends its own streams.
+        """
+        if self._begin is not None:
+            begin, self._begin = self._begin, None
+            await begin()
 
     def record(self, name: str, request_id: str = "", **data: str | float | bool | None) -> None:
         """Tell of a step as an event of the domain; the same step of a question that is tried again is told once.

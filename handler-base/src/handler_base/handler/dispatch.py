@@ -20,7 +20,7 @@ from handler_base.errors import (
     QuotaExceededError,
     RequestCancelledError,
 )
-from handler_base.handler.admission import Admission
+from handler_base.handler.admission import Admission, Slot
 from handler_base.handler.context import Context
 from handler_base.handler.endpoints import Endpoint
 from handler_base.handler.question import Question, detached, read_question
@@ -60,6 +60,21 @@ class Outcome:
     def refusal(self) -> Message | None:
         """What the method answers in its own words with its error."""
         return self.context.refusal if self.context is not None and self.error is not None else None
+
+
+@dataclass(slots=True)
+class _Started:
+    """What a question holds while it is handled: its delivery, if it is durable work, and its slot."""
+
+    delivery: Delivery | None = None
+    slot: Slot | None = None
+
+    async def begun(self) -> None:
+        """Let go of both: the answer is on its way to its listener."""
+        if self.delivery is not None:
+            await self.delivery.ack()
+        if self.slot is not None:
+            self.slot.release()
 
 
 class Dispatcher:
@@ -149,7 +164,7 @@ class Dispatcher:
             parent=extract(msg.headers),
         ):
             try:
-                outcome = await self._handle(question, attempt=1, accepted=False)
+                outcome = await self._handle(question)
             except asyncio.CancelledError:
                 outcome = Outcome(error=OverloadedError("The service is restarting. Try again."))
             error = await self._answer(question, outcome)
@@ -169,6 +184,7 @@ class Dispatcher:
             reply="",
             budget=endpoint.budget(self._settings),
             age=age,
+            position=delivery.stream_sequence,
             allowed=self._settings.allowed_response_subjects,
         )
         if question.error is None and age.total_seconds() > self._settings.max_question_age:
@@ -180,7 +196,7 @@ class Dispatcher:
             parent=extract(delivery.headers),
         ):
             try:
-                outcome = await self._handle(question, attempt=delivery.attempt, accepted=True)
+                outcome = await self._handle(question, delivery)
                 error = await self._settle(question, outcome, delivery)
             except asyncio.CancelledError:
                 if not self._stopping:  # another replica may own it by now: say nothing
@@ -209,12 +225,16 @@ class Dispatcher:
             await self._dead_letter(delivery, error)
         return error
 
-    async def _handle(self, question: Question, *, attempt: int, accepted: bool) -> Outcome:
+    async def _handle(self, question: Question, delivery: Delivery | None = None) -> Outcome:
         """Run the handler method within its deadline."""
         message = question.message
         if question.error is not None or message is None:
             return Outcome(error=question.error or InternalError())
-        context = Context(question, self._sender, self._running, attempt=attempt, events=self.events)
+        started = _Started(delivery)
+        attempt = delivery.attempt if delivery is not None else 1
+        context = Context(
+            question, self._sender, self._running, attempt=attempt, events=self.events, begin=started.begun
+        )
         outcome = Outcome(context=context)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
@@ -222,7 +242,7 @@ class Dispatcher:
             if not self._running.add(question.request_id, task):
                 raise RequestCancelledError
             async with asyncio.timeout(question.deadline.remaining()):
-                outcome.result = await self._run(question, message, context, accepted=accepted)
+                outcome.result = await self._run(question, message, context, started)
         except FleetError as error:
             outcome.error = detached(error)
         except TimeoutError:
@@ -241,19 +261,19 @@ class Dispatcher:
             self._running.discard(question.request_id, task)
         return outcome
 
-    async def _run(self, question: Question, message: Message, context: Context, *, accepted: bool) -> Message | None:
+    async def _run(self, question: Question, message: Message, context: Context, started: _Started) -> Message | None:
         endpoint = question.endpoint
         method = self._methods[endpoint.method]
         if not endpoint.bounded:
             return await method(message, context)
         asked = time.perf_counter()
-        await self._admission.acquire(premium=question.premium, accepted=accepted)
-        admitted = time.perf_counter()
-        metrics.QUEUE_WAIT.of(question.subject.template).observe(admitted - asked)
+        await self._admission.acquire(premium=question.premium, accepted=started.delivery is not None)
+        metrics.QUEUE_WAIT.of(question.subject.template).observe(time.perf_counter() - asked)
+        started.slot = slot = Slot(self._admission)
         try:
             return await method(message, context)
         finally:
-            self._admission.release(time.perf_counter() - admitted)
+            slot.release()
 
     async def _answer(self, question: Question, outcome: Outcome) -> FleetError | None:
         """End the streams, then send the final answer; return the error that it was."""

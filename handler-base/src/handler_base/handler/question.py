@@ -45,6 +45,8 @@ class Question:
         reply: The reply inbox, or empty.
         response_subject: Where the answer goes besides the inbox, or empty.
         premium: Whether it goes before standard questions.
+        position: Of durable work in its stream.
+        age: How long durable work waited in its stream.
         error: Why it cannot be answered, where reading failed.
     """
 
@@ -58,6 +60,8 @@ class Question:
     reply: str = ""
     response_subject: str = ""
     premium: bool = False
+    position: int = 0
+    age: timedelta = timedelta(0)
     error: FleetError | None = field(default=None)
 
 
@@ -71,6 +75,7 @@ def read_question(
     reply: str,
     budget: timedelta,
     age: timedelta = timedelta(0),
+    position: int = 0,
     allowed: tuple[str, ...] = (),
 ) -> Question:
     """Decode and validate; what is wrong is told in `Question.error`, so that it can still be answered.
@@ -84,9 +89,17 @@ def read_question(
         reply: The reply inbox, or empty.
         budget: Time for the answer when the caller names none.
         age: How long the question waited in its stream.
+        position: Where in its stream it stands.
         allowed: Response subjects the operator allows besides the contract's.
     """
-    question = Question(endpoint, subject, _deadline(headers, budget, age), reply=reply if _may_reply(reply) else "")
+    question = Question(
+        endpoint,
+        subject,
+        _deadline(headers, budget, age),
+        reply=reply if _may_reply(reply) else "",
+        position=position,
+        age=age,
+    )
     try:
         if len(payload) > subject.max_bytes:
             raise PayloadTooLargeError(f"The body is larger than {subject.max_bytes} bytes.")

@@ -23,7 +23,7 @@ from handler_base.messages.tts import (
     TTSVoiceListResponse,
     TTSVoiceRefreshResponse,
 )
-from handler_base.messages.voice import VoiceRequest, VoiceResponse, VoiceStreamChunk
+from handler_base.messages.voice import VoiceFloor, VoiceRequest, VoiceResponse, VoiceStreamChunk
 
 MESSAGES: tuple[type[Message], ...] = (
     ErrorResponse,
@@ -37,6 +37,7 @@ MESSAGES: tuple[type[Message], ...] = (
     DocumentSource,
     VoiceResponse,
     VoiceStreamChunk,
+    VoiceFloor,
     TTSRequest,
     TTSAudioChunk,
     TTSFullResponse,
@@ -88,6 +89,7 @@ __all__ = [
     "TTSVoiceListResponse",
     "TTSVoiceRefreshResponse",
     "Usage",
+    "VoiceFloor",
     "VoiceRequest",
     "VoiceResponse",
     "VoiceStreamChunk",

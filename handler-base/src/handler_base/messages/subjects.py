@@ -31,7 +31,7 @@ from handler_base.messages.tts import (
     TTSVoiceListResponse,
     TTSVoiceRefreshResponse,
 )
-from handler_base.messages.voice import VoiceRequest, VoiceResponse, VoiceStreamChunk
+from handler_base.messages.voice import VoiceFloor, VoiceRequest, VoiceResponse, VoiceStreamChunk
 
 __all__ = [
     "ALL",
@@ -213,8 +213,21 @@ VOICE_RESPONSE_STREAM = Subject(
 )
 VOICE_CANCEL = Subject("ai.voice.cancel.{request_id}", (CancelRequest,), (CLIENT,), (VOICE,), "Stops a spoken answer.")
 
+VOICE_FLOOR = Subject(
+    "ai.voice.floor.{session_id}",
+    (VoiceFloor,),
+    (VOICE,),
+    (VOICE,),
+    "Between replicas: which of them answers a live session.",
+)
+
 STT_STREAM = Subject(
-    "ai.voice.stream.{session_id}", (STTStreamMessage,), (CLIENT,), (STT,), "Live audio from a microphone.", MIB
+    "ai.voice.stream.{session_id}",
+    (STTStreamMessage,),
+    (CLIENT, VOICE),
+    (STT,),
+    "Live audio from a microphone, and whether it is listened to or answered.",
+    MIB,
 )
 STT_TRANSCRIPTION = Subject(
     "ai.voice.transcription.{session_id}",
@@ -236,9 +249,11 @@ TTS_AUDIO = Subject(
     8 * MIB,
 )
 TTS_STATUS = Subject(
-    "ai.voice.tts.status.{session_id}", (TTSStatus,), (TTS,), (CLIENT, VOICE), "Where a speech request stands."
+    "ai.voice.tts.status.{session_id}", (TTSStatus,), (TTS, VOICE), (CLIENT, VOICE), "Where a speech stands."
 )
-TTS_CANCEL = Subject("ai.voice.tts.cancel.{session_id}", (CancelRequest,), (CLIENT, VOICE), (TTS,), "Stops the speech.")
+TTS_CANCEL = Subject(
+    "ai.voice.tts.cancel.{session_id}", (CancelRequest,), (CLIENT, VOICE), (TTS, VOICE), "Stops the speech."
+)
 TTS_VOICES_LIST = Subject(
     "ai.voice.tts.voices.list",
     (TTSVoiceListResponse,),

@@ -8,7 +8,7 @@ from handler_base.messages._base import Message
 from handler_base.messages._bounds import Int32, Int64, ListOf, MapOf
 from handler_base.messages.common import DocumentSource
 
-__all__ = ["VoiceRequest", "VoiceResponse", "VoiceStreamChunk"]
+__all__ = ["VoiceFloor", "VoiceRequest", "VoiceResponse", "VoiceStreamChunk"]
 
 
 class VoiceRequest(Message):
@@ -60,3 +60,16 @@ class VoiceStreamChunk(Message):
     audio_format: str = ""
     sample_rate: Int32 = 0
     error_type: str = ""
+
+
+class VoiceFloor(Message):
+    """Between replicas of the voice assistant: who answers a live session, and what was left unanswered in it.
+
+    `position` is that of the newest question of whoever sends it, in its stream. `questions` are those without an
+    answer so far, by their positions. `taken` refuses: the sender has a newer question, or is still speaking.
+    """
+
+    session_id: str = ""
+    position: Int64 = 0
+    questions: MapOf[str] = msgspec.field(default_factory=dict)
+    taken: bool = False

@@ -283,6 +283,25 @@ class VoiceStreamChunk(_message.Message):
     error_type: str
     def __init__(self, request_id: _Optional[str] = ..., type: _Optional[str] = ..., content: _Optional[str] = ..., audio: _Optional[bytes] = ..., sequence: _Optional[int] = ..., done: _Optional[bool] = ..., timestamp: _Optional[int] = ..., audio_format: _Optional[str] = ..., sample_rate: _Optional[int] = ..., error_type: _Optional[str] = ...) -> None: ...
 
+class VoiceFloor(_message.Message):
+    __slots__ = ("session_id", "position", "questions", "taken")
+    class QuestionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    position: int
+    questions: _containers.ScalarMap[str, str]
+    taken: bool
+    def __init__(self, session_id: _Optional[str] = ..., position: _Optional[int] = ..., questions: _Optional[_Mapping[str, str]] = ..., taken: _Optional[bool] = ...) -> None: ...
+
 class TTSRequest(_message.Message):
     __slots__ = ("text", "speaker", "language", "speaker_wav_b64", "stream", "request_id", "format", "sample_rate")
     TEXT_FIELD_NUMBER: _ClassVar[int]

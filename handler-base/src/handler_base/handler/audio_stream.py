@@ -1,4 +1,4 @@
-"""Sound cut into chunks for the wire."""
+"""Sound cut into chunks for the wire, as the `TTSAudioChunk` messages of one speech."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handler_base.clients.audio import SpeechChunk
-from tts_module.chunks import Chunk, Chunker
+from handler_base.handler.audio_stream import Chunk, Chunker
 
 RATES = st.sampled_from([8_000, 16_000, 22_050, 24_000, 48_000])
 
