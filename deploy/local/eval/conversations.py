@@ -11,11 +11,12 @@ from typing import Final
 
 import msgspec
 
-from deploy.local.eval.measure import Pipeline
-from deploy.local.eval.questions import Gold, Question, place, relevant_chunks
+from deploy.local.eval.questions import place, relevant_chunks
 from handler_base.deadline import Deadline
 from handler_base.rag import Chunk, Hit
 from handler_base.rag.follow_ups import QueryRewriter
+from pipeline_bridge.steps.measuring import Pipeline
+from pipeline_bridge.steps.questions import Gold, Question
 
 __all__ = ["Conversation", "Outcome", "ScriptedTurn", "load_conversations", "measure_conversations", "passages_of"]
 

@@ -4,57 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
-
-import msgspec
 
 from handler_base.rag import Chunk, Hit
+from pipeline_bridge.steps.questions import Question, parse_questions
 
-__all__ = ["KINDS", "Gold", "Question", "load_questions", "place", "relevant_chunks"]
-
-KINDS: Final = ("direct", "paraphrase", "identifier", "distractor", "multi", "unanswerable")
-"""Direct; in other words than the text; by number or name; with near-identical rivals; several facts; no answer."""
-
-
-class Gold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the answer stands.
-
-    Attributes:
-        document: Path of the document in the corpus.
-        snippet: Words of it that hold the answer; a chunk that contains them is relevant.
-    """
-
-    document: str
-    snippet: str
-
-
-class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A question with what answers it.
-
-    Attributes:
-        id: Identity.
-        kind: One of `KINDS`.
-        question: What is asked.
-        gold: Where the answer stands; empty for a question without one.
-        facts: What a right answer contains, all of it.
-    """
-
-    id: str
-    kind: str
-    question: str
-    gold: tuple[Gold, ...]
-    facts: tuple[str, ...]
-
-    @property
-    def answerable(self) -> bool:
-        """Whether the corpus answers it."""
-        return bool(self.gold)
+__all__ = ["load_questions", "place", "places", "relevant_chunks"]
 
 
 def load_questions(path: Path) -> list[Question]:
     """Read a file with one question a line."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [msgspec.json.decode(line, type=Question) for line in lines if line.strip()]
+    return parse_questions(path.read_text(encoding="utf-8"))
 
 
 def relevant_chunks(question: Question, chunks: Sequence[Chunk]) -> dict[str, float]:
@@ -76,6 +35,11 @@ def relevant_chunks(question: Question, chunks: Sequence[Chunk]) -> dict[str, fl
 def place(chunk: Chunk | Hit) -> str:
     """Return what identifies a chunk within the corpus: ids also depend on the embedding model."""
     return f"{chunk.source_url}#{chunk.position}"
+
+
+def places(_: Question, hits: Sequence[Hit]) -> list[str]:
+    """Return what identifies each of the passages that a search found."""
+    return [place(hit) for hit in hits]
 
 
 def _of(document: str, chunks: Iterable[Chunk]) -> Iterable[Chunk]:

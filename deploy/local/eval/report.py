@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.local.eval.measure import MODES, AnswerScores, SearchRun
-from deploy.local.eval.questions import KINDS, Question
 from handler_base.rag.eval import RetrievalScores, score_questions
+from pipeline_bridge.steps.measuring import MODES, AnswerScores, SearchRun
+from pipeline_bridge.steps.questions import KINDS, Question
 
 __all__ = ["Evaluation", "bar_is_met", "render", "table"]
 

@@ -26,8 +26,7 @@ from aiohttp import web
 
 from deploy.local.eval.conversation_report import HEADING, follow_ups_hold, render_conversations
 from deploy.local.eval.conversations import Conversation, Outcome, load_conversations, measure_conversations
-from deploy.local.eval.measure import MODES, Pipeline, measure_answers, measure_search
-from deploy.local.eval.questions import Question, load_questions, relevant_chunks
+from deploy.local.eval.questions import load_questions, places, relevant_chunks
 from deploy.local.eval.report import Evaluation, bar_is_met, render
 from deploy.local.inference.encoder import SentenceEncoder
 from deploy.local.inference.server import ServerOptions, build_app
@@ -38,6 +37,8 @@ from handler_base.rag import Chunk, Chunker, Ingestor, WritableVectorStore, chun
 from handler_base.rag.documents import digest
 from handler_base.rag.follow_ups import QueryRewriter
 from handler_base.testing.milvus import milvus_lite
+from pipeline_bridge.steps.measuring import MODES, Pipeline, measure_answers, measure_search
+from pipeline_bridge.steps.questions import Question
 
 _HERE: Final = Path(__file__).parent
 _CORPUS: Final = _HERE.parent / "corpus"
@@ -113,7 +114,7 @@ async def evaluate(
     async with _pipeline(chunks) as pipeline:
         if questions:
             answerable = [question for question in questions if question.answerable]
-            runs = {mode: await measure_search(pipeline, answerable, mode) for mode in MODES}
+            runs = {mode: await measure_search(pipeline, answerable, mode, places) for mode in MODES}
             answers = await measure_answers(pipeline, questions)
             evaluation = Evaluation(questions, relevance, runs, answers, len(paths), len(chunks))
         rewriter = QueryRewriter(None, "context", timedelta(0))

@@ -8,9 +8,9 @@ import pytest
 
 from deploy.local.eval.conversation_report import HEADING, follow_ups_hold, render_conversations, share
 from deploy.local.eval.conversations import Conversation, Outcome, ScriptedTurn, load_conversations, passages_of
-from deploy.local.eval.questions import Gold
 from handler_base.rag import Chunk, Chunker, chunks_of, load_file
 from handler_base.rag.follow_up_cues import parse
+from pipeline_bridge.steps.questions import Gold
 
 LOCAL = Path(__file__).parents[2] / "local"
 CORPUS = LOCAL / "corpus"

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from deploy.local.eval.make_corpus import documents
-from deploy.local.eval.measure import AnswerScores, SearchRun
 from deploy.local.eval.pdf import render_pdf
-from deploy.local.eval.questions import KINDS, Gold, Question, load_questions, relevant_chunks
+from deploy.local.eval.questions import load_questions, relevant_chunks
 from deploy.local.eval.report import Evaluation, bar_is_met, render
 from deploy.local.inference.extractive import NOT_ANSWERED
 from handler_base.rag import Chunk, Chunker, chunks_of, load_file
+from pipeline_bridge.steps.measuring import AnswerScores, SearchRun
+from pipeline_bridge.steps.questions import KINDS, Gold, Question
 
 LOCAL = Path(__file__).parents[2] / "local"
 CORPUS = LOCAL / "corpus"

@@ -13,11 +13,19 @@ import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
 
-from handler_base.errors import FleetError, to_fleet_error
+from handler_base.errors import (
+    FleetError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnsupportedFormatError,
+    to_fleet_error,
+)
 from pipeline_bridge.steps.lines import MOST_LINE_BYTES, Assignment
 from pipeline_bridge.steps.step import Step
 
@@ -25,7 +33,11 @@ __all__ = ["main"]
 
 log = logging.getLogger(__name__)
 
+_FINAL: Final = (InvalidRequestError, NotFoundError, PermissionDeniedError, UnsupportedFormatError)
+_FAILED: Final = 1
 _USAGE: Final = 2
+"""What fails again however often it is tried; the templates of Argo do not try it again."""
+
 _ABANDONED: Final = 3
 
 
@@ -41,7 +53,8 @@ def main(arguments: list[str]) -> int:
     except msgspec.MsgspecError as error:
         sys.stderr.write(f"the assignment is not valid: {error}\n")
         return _USAGE
-    step = Step(assignment, output)
+    progress = os.environ.get("ARGO_PROGRESS_FILE")
+    step = Step(assignment, output, Path(progress) if progress else None)
     run: Callable[[Step], Awaitable[None]] = importlib.import_module(arguments[0]).run
     try:
         asyncio.run(_run(run, step))
@@ -49,8 +62,9 @@ def main(arguments: list[str]) -> int:
         # Whatever it was: the bridge hears that the step failed, and the log has the rest.
         if not isinstance(error, FleetError):
             log.exception("the step failed")
-        step.failed(to_fleet_error(error).message)
-        return 1
+        failure = to_fleet_error(error)
+        step.failed(failure.message)
+        return _USAGE if isinstance(failure, _FINAL) else _FAILED
     return 0
 
 

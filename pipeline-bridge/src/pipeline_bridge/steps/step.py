@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
@@ -12,6 +13,8 @@ from pipeline_bridge.steps.lines import Assignment, Failure, Made, Progress, Rep
 
 __all__ = ["Step"]
 
+T = TypeVar("T")
+
 
 class Step:
     """One run of a step.
@@ -19,11 +22,13 @@ class Step:
     Args:
         assignment: What is to be done.
         output: Where the reports go, a line each.
+        progress_file: Where Argo's executor reads how far a container is; None outside of Argo.
     """
 
-    def __init__(self, assignment: Assignment, output: BinaryIO) -> None:
+    def __init__(self, assignment: Assignment, output: BinaryIO, progress_file: Path | None = None) -> None:
         self.assignment = assignment
         self._output = output
+        self._progress_file = progress_file
 
     def text(self, name: str, default: str = "") -> str:
         """Return a parameter as text.
@@ -36,9 +41,22 @@ class Step:
             raise InvalidRequestError(f"Parameter {name} is missing.")
         return str(value)
 
+    def parameters(self, kind: type[T]) -> T:
+        """Return all parameters as a struct; text stands for numbers and booleans, as workflow engines pass them.
+
+        Raises:
+            InvalidRequestError: One is unknown, missing or of another type.
+        """
+        try:
+            return msgspec.convert(dict(self.assignment.parameters), kind, strict=False)
+        except msgspec.ValidationError as error:
+            raise InvalidRequestError(f"The parameters do not fit the step: {error}.") from None
+
     def progress(self, done: int, total: int, message: str = "") -> None:
         """Tell how many parts are done, of all."""
         self._tell(Progress(done, total, message))
+        if self._progress_file is not None and total > 0:
+            self._progress_file.write_text(f"{done}/{total}\n", encoding="utf-8")
 
     def began(self, name: str) -> None:
         """Tell that a named part of the work began."""

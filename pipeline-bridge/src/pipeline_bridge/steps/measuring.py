@@ -9,10 +9,10 @@ from datetime import timedelta
 from statistics import fmean
 from typing import Final
 
-from deploy.local.eval.questions import Question, place
 from handler_base.clients import EmbeddingsClient, LLMClient, RawVector, RerankerClient
 from handler_base.deadline import Deadline
 from handler_base.rag import Hit, Retrieval, RetrievalOptions, Retriever, VectorStore, build_prompt
+from pipeline_bridge.steps.questions import Question
 
 __all__ = ["MODES", "AnswerScores", "Pipeline", "SearchRun", "measure_answers", "measure_search"]
 
@@ -108,22 +108,45 @@ class AnswerScores:
             self.wrong.append(question.id)
 
 
-async def measure_search(pipeline: Pipeline, questions: Sequence[Question], mode: str) -> SearchRun:
-    """Search for every question that has an answer."""
+def _nothing() -> None:
+    """Tell nobody."""
+
+
+async def measure_search(
+    pipeline: Pipeline,
+    questions: Sequence[Question],
+    mode: str,
+    identify: Callable[[Question, Sequence[Hit]], Sequence[str]],
+    *,
+    advance: Callable[[], None] = _nothing,
+) -> SearchRun:
+    """Search for every question that has an answer.
+
+    Args:
+        pipeline: What searches.
+        questions: What is asked.
+        mode: One of `MODES`.
+        identify: Returns the ids, as relevance knows them, of what was found for a question.
+        advance: Called after each question.
+    """
     found: dict[str, Sequence[str]] = {}
     times: list[float] = []
     for question in questions:
         hits, took = await _timed(lambda question=question: pipeline.search(question.question, mode))  # type: ignore[misc]  # the default binds the loop's value
-        found[question.id] = [place(hit) for hit in hits]
+        found[question.id] = identify(question, hits)
         times.append(took)
+        advance()
     return SearchRun(found, fmean(times))
 
 
-async def measure_answers(pipeline: Pipeline, questions: Sequence[Question]) -> AnswerScores:
+async def measure_answers(
+    pipeline: Pipeline, questions: Sequence[Question], *, advance: Callable[[], None] = _nothing
+) -> AnswerScores:
     """Answer every question."""
     scores = AnswerScores()
     for question in questions:
         scores.count(question, await pipeline.answer(question.question))
+        advance()
     return scores
 
 
