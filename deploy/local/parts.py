@@ -7,10 +7,12 @@ import json
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from deploy.local.environment import StackSettings
 from deploy.local.ports import HOST, PortClaim
@@ -103,10 +105,15 @@ def infrastructure(settings: StackSettings) -> tuple[list[Part], list[Foreign]]:
 
 
 def embedded(settings: StackSettings) -> dict[str, str]:
-    """Return where services keep what needs no server of its own: the archive, in a file."""
-    if settings.names_own("ARCHIVE_URL"):
-        return {}
-    return {"ARCHIVE_URL": f"sqlite:///{settings.state / 'archive.db'}"}
+    """Return where services keep and read what needs no server of its own: the archive and artifacts, documents."""
+    # The stack listens on this machine alone and reads what its user could ingest by hand; hidden files stay out.
+    folders = (settings.root, Path.home(), Path(tempfile.gettempdir()))
+    places = {
+        "ARCHIVE_URL": f"sqlite:///{settings.state / 'archive.db'}",
+        "ARTIFACTS_DIR": str(settings.state / "artifacts"),
+        "SOURCE_URLS": ",".join(f"file://{quote(str(folder))}/" for folder in folders),
+    }
+    return {name: value for name, value in places.items() if not settings.names_own(name)}
 
 
 def services(settings: StackSettings, environment: Mapping[str, str]) -> list[Part]:

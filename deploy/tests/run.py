@@ -21,7 +21,14 @@ _PARTS: Final = {
     "services": (
         # The library's first: they count on metrics that no service has used yet.
         *("handler-base/tests/clients", "handler-base/tests/cli"),
-        *("chat-handler/tests", "voice-assistant/tests", "tts-module/tests", "stt-module/tests", "deploy/tests"),
+        *(
+            "chat-handler/tests",
+            "voice-assistant/tests",
+            "tts-module/tests",
+            "stt-module/tests",
+            "pipeline-bridge/tests",
+        ),
+        "deploy/tests",
     ),
     "library": ("handler-base/tests",),
 }

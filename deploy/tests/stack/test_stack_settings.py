@@ -73,8 +73,18 @@ def test_an_empty_value_counts_as_not_set(tmp_path: Path) -> None:
 
 
 def test_the_archive_is_a_file_of_the_stack_unless_it_is_set(tmp_path: Path) -> None:
-    assert embedded(settings(tmp_path)) == {"ARCHIVE_URL": f"sqlite:///{tmp_path}/.local/archive.db"}
-    assert embedded(settings(tmp_path, ARCHIVE_URL="postgresql://db/fleet")) == {}
+    assert embedded(settings(tmp_path))["ARCHIVE_URL"] == f"sqlite:///{tmp_path}/.local/archive.db"
+    assert "ARCHIVE_URL" not in embedded(settings(tmp_path, ARCHIVE_URL="postgresql://db/fleet"))
+
+
+def test_pipelines_read_what_the_user_may_and_write_beside_the_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ann b")
+    given = embedded(settings(tmp_path))
+    assert given["ARTIFACTS_DIR"] == f"{tmp_path}/.local/artifacts"
+    assert given["SOURCE_URLS"].split(",")[:2] == [f"file://{tmp_path}/", "file:///home/ann%20b/"]
+    assert "SOURCE_URLS" not in embedded(settings(tmp_path, SOURCE_URLS="file:///srv/docs/"))
 
 
 def test_a_partly_set_group_leaves_the_rest_to_the_local_server(tmp_path: Path) -> None:
