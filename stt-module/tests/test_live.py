@@ -7,7 +7,7 @@ import threading
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from handler_base.errors import FleetError, PayloadTooLargeError, UnsupportedFormatError
@@ -48,6 +48,7 @@ async def test_samples_come_while_it_grows() -> None:
 
 
 @settings(max_examples=25, deadline=None)
+@example("mp3", [82, 238])
 @given(st.sampled_from(sorted(ENCODED)), st.lists(st.integers(0, 10**6), max_size=20))
 async def test_how_it_was_cut_changes_nothing(container: str, places: list[int]) -> None:
     audio = ENCODED[container]

@@ -18,6 +18,10 @@ __all__ = ["LiveDecoder"]
 _ENOUGH_TO_TELL = 12
 """Bytes by which a container is known."""
 
+_ENOUGH_TO_BEGIN = {"mp3": 1536}
+"""Bytes by which a decoder finds its beginning. An MP3's first frame may tell of the file instead of sounding: one that
+comes in two reads is taken for damaged, and the next one is lost with it."""
+
 
 class _Pipe:
     """Bytes between the loop and the thread. Whoever writes learns when all of it was read and more is wanted."""
@@ -99,27 +103,37 @@ class LiveDecoder:
             raise PayloadTooLargeError("The audio is too large.")
         if self._pipe is None:
             self._head += audio
-            if len(self._head) < _ENOUGH_TO_TELL:
+            if not self._begins(over=False):
                 return b""
             audio, self._head = self._head, b""
-            try:
-                self._start(container_of(audio))
-            except UnsupportedFormatError as error:
-                self._failure = error
-                raise
         return await self._through(audio)
 
     async def end(self) -> bytes:
         """The container is over; give what is left. Errors as in `feed`."""
-        if self._pipe is None:
+        if self._pipe is None and (self._failure is not None or not self._begins(over=True)):
             return b""
-        return await self._through(b"", over=True)
+        audio, self._head = self._head, b""
+        return await self._through(audio, over=True)
 
     def close(self) -> None:
         """End the thread."""
         self._closed = True
         if self._pipe is not None:
             self._pipe.write(b"", over=True)
+
+    def _begins(self, *, over: bool) -> bool:
+        """Begin to decode once there is enough to begin with; tell whether it did."""
+        if len(self._head) < _ENOUGH_TO_TELL:
+            return False
+        try:
+            container = container_of(self._head)
+        except UnsupportedFormatError as error:
+            self._failure = error
+            raise
+        if over or len(self._head) >= _ENOUGH_TO_BEGIN.get(container, 0):
+            self._start(container)
+            return True
+        return False
 
     def _start(self, container: str) -> None:
         self._pipe = pipe = _Pipe(asyncio.get_running_loop())
