@@ -7,7 +7,7 @@ SOURCES := handler-base chat-handler voice-assistant stt-module tts-module pipel
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-faults lint format typecheck bench eval docs lock proto clean
+.PHONY: help install run test test-faults alerts-check lint format typecheck bench eval manifests docs question lock proto clean
 
 help: ## Show the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,7 @@ run: install ## Start the whole fleet on this machine; Ctrl-C stops it
 	@$(BIN)/python -m deploy.local
 
 test: install ## Run the tests with coverage
+	@$(PYTHON) deploy/local/bootstrap.py --promtool
 	@$(BIN)/python -m deploy.tests.run
 
 test-faults: install ## Run the slow failure tests
@@ -36,6 +37,11 @@ typecheck: install ## Check types, strictly, tests too
 	@# One by one: tests of two packages may have the same name.
 	@for source in $(SOURCES); do echo "$$source"; $(BIN)/mypy --no-pretty $$source || exit 1; done
 
+alerts-check: install ## Check the alerts with promtool
+	@$(PYTHON) deploy/local/bootstrap.py --promtool
+	@PATH="$(CURDIR)/$(BIN):$$PATH" promtool check rules deploy/observability/rules/fleet.rules.yaml
+	@PATH="$(CURDIR)/$(BIN):$$PATH" promtool test rules deploy/observability/tests/alerts.test.yaml
+
 bench: install ## Measure against the Go and FastStream peers; writes deploy/bench/results
 	@$(PYTHON) deploy/local/bootstrap.py --group bench
 	@$(BIN)/python -m deploy.bench
@@ -43,8 +49,15 @@ bench: install ## Measure against the Go and FastStream peers; writes deploy/ben
 eval: install ## Measure retrieval on the sample corpus; writes deploy/local/eval/results.md
 	@$(BIN)/python -m deploy.local.eval.run
 
+manifests: install ## Write what is deployed from the declarations in code
+	@$(BIN)/python -m deploy.observability
+	@$(BIN)/python -m deploy.manifests
+
 docs: install ## Write docs/asyncapi.yaml from the declarations in code
 	@$(BIN)/python -m handler_base.asyncapi docs/asyncapi.yaml
+
+question: install ## Record the spoken sample question anew
+	@$(BIN)/python -m deploy.local.question
 
 lock: install ## Resolve the dependencies anew into the lock files
 	@$(BIN)/python deploy/local/lock.py

@@ -41,9 +41,11 @@ def main() -> None:
     """Bring the environment up to date; silent and quick when it is already."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--group", choices=["bench"], help="install this group of packages as well")
-    group = parser.parse_args().group
+    parser.add_argument("--promtool", action="store_true", help="unpack promtool, for the tests of the alerts")
+    arguments = parser.parse_args()
+    group = arguments.group
     locks = [ROOT / "requirements.lock"]
-    if is_current("base", locks) and group is None:
+    if is_current("base", locks) and group is None and not arguments.promtool:
         return
     with exclusive():
         if not is_current("base", locks):
@@ -54,6 +56,8 @@ def main() -> None:
             if not is_current(group, locks):
                 install_packages(locks[-1], "install")
                 write_stamp(group, locks)
+        if arguments.promtool:
+            install_promtool()
 
 
 @contextlib.contextmanager
@@ -254,6 +258,31 @@ def unpack_flite(target: Path) -> bool:
         return True
     command.unlink()
     return False
+
+
+def install_promtool() -> None:
+    """Unpack Debian's promtool into the environment; the tests of the alerts are passed over without it."""
+    if shutil.which("promtool") or (VENV / "bin" / "promtool").exists():
+        return
+    print("Unpacking promtool, for the tests of the alerts ...", end="", flush=True)
+    started = time.monotonic()
+    target = VENV / "share" / "prometheus"
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        download = apt("download", "prometheus")
+        have = shutil.which("apt-get") and shutil.which("dpkg-deb")
+        found = have and (
+            try_run(download, folder) or (os.geteuid() == 0 and try_run(apt("update")) and try_run(download, folder))
+        )
+        found = found and all(
+            try_run(["dpkg-deb", "-x", str(path), str(target)]) for path in Path(folder).glob("*.deb")
+        )
+    program = target / "usr" / "bin" / "promtool"
+    if found and try_run([str(program), "--version"]):
+        (VENV / "bin" / "promtool").symlink_to(program)
+        print(" %.1f s" % (time.monotonic() - started), flush=True)
+    else:
+        print(" not to be had; those tests are passed over. To have them: apt-get install prometheus", flush=True)
 
 
 def packages_for_flite() -> List[str]:

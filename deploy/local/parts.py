@@ -24,8 +24,14 @@ __all__ = ["INFERENCE_URLS", "SERVICES", "Foreign", "Part", "embedded", "find_pr
 INFERENCE_URLS: Final = ("VLLM_URL", "EMBEDDINGS_URL", "RERANKER_URL", "WHISPER_URL", "TTS_URL")
 """What the local inference server can stand in for."""
 
-SERVICES: Final = ("chat_handler", "voice_assistant", "stt_module", "tts_module", "pipeline_bridge")
-"""Modules of the fleet's services; one that cannot be run yet is passed over."""
+SERVICES: Final[Mapping[str, str]] = {
+    "chat_handler": "questions in text",
+    "voice_assistant": "spoken questions",
+    "stt_module": "live audio to text",
+    "tts_module": "text to speech, voices",
+    "pipeline_bridge": "pipelines",
+}
+"""Modules of the fleet's services, and what each is for; one that cannot be run yet is passed over."""
 
 _MAX_PAYLOAD: Final = "8MB"
 _LEAST_RELEVANT: Final = "0.03"
@@ -204,7 +210,7 @@ def _inference(settings: StackSettings, stands_in_for: list[str]) -> Part:
         command = (*command, "--words-of", settings.given["LOCAL_CORPUS"])
     return Part(
         ChildSpec("inference", command, lambda: http_ready(port, "/health")),
-        role="stand-in models, extractive; speech",
+        role="stand-in models, extractive; speech both ways",
         address=url,
         claim=PortClaim(port, "the inference server", "INFERENCE_PORT", f"set {', '.join(INFERENCE_URLS)}"),
         offers=offers,
@@ -225,7 +231,7 @@ def _service(module: str, port: int, settings: StackSettings, environment: Mappi
     )
     return Part(
         spec,
-        role="service",
+        role=SERVICES[module],
         address=f"http://{HOST}:{port}/ready",
         claim=PortClaim(port, name, "HEALTH_PORT_BASE"),
     )

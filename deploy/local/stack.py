@@ -12,21 +12,20 @@ from pathlib import Path
 from typing import Final
 
 from deploy.local.environment import StackSettings, write_environment
+from deploy.local.inference.speech_engines import find_speaker
 from deploy.local.ingest import ingest_corpus
 from deploy.local.parts import INFERENCE_URLS, Foreign, Part, embedded, find_program, infrastructure, services
 from deploy.local.ports import conflicts
+from deploy.local.question import RECORDING
 from deploy.local.readiness import accepts_connections
 from deploy.local.screen import say, show_table, without_password
 from deploy.local.supervisor import Supervisor
 from handler_base.errors import FleetError, InvalidRequestError, NotFoundError, UpstreamUnavailableError
 
-__all__ = ["QUESTIONS", "run"]
+__all__ = ["QUESTION", "run"]
 
-QUESTIONS: Final = (
-    "How many cars can the ferry Linnet II carry?",
-    "When do tours of the observatory take place?",
-)
-"""Shown to try; the sample documents answer them."""
+QUESTION: Final = "How many cars can the ferry Linnet II carry?"
+"""Shown to try; the sample documents answer it."""
 
 _SHARED: Final = (
     "NATS_URL",
@@ -198,10 +197,23 @@ def _introduce(settings: StackSettings, running: Sequence[Part], foreign: Sequen
     if any(part.spec.name == "inference" for part in running):
         say("The inference server is a stand-in: it answers in sentences of the documents, on the CPU.")
         say("For a language model: VLLM_URL=http://localhost:11434/v1 LLM_MODEL=llama3.2 make run (Ollama, vLLM, ...)")
+    if not (settings.names_own("WHISPER_URL") and settings.names_own("TTS_URL")):
+        say(_about_speech())
     fleet = settings.shown(Path(find_program("fleet") or "fleet"))
     if settings.state != settings.root / ".local":
         fleet = f"NATS_URL={settings.given.get('NATS_URL') or running[0].address} {fleet}"
     say("\nTry, in another terminal:\n")
-    for command in (*(f'chat "{question}"' for question in QUESTIONS), "status", "chat"):
+    for command in (f'chat "{QUESTION}"', f"voice {settings.shown(RECORDING)} -o answer.wav", "status"):
         say(f"  {fleet} {command}")
     say("\nCtrl-C stops everything.")
+
+
+def _about_speech() -> str:
+    speaker = find_speaker()
+    if speaker is None:
+        return "Nothing speaks here: neither flite nor espeak-ng is installed. `make install` says more."
+    if speaker.name == "flite":
+        return "It speaks (flite) and listens (pocketsphinx) in English; WHISPER_URL and TTS_URL name better ones."
+    return (
+        f"{speaker.name} speaks, which pocketsphinx hardly understands: install flite for that (apt-get install flite)."
+    )

@@ -73,7 +73,7 @@ async def test_the_stack_comes_up_answers_and_goes(
     assert any("2 added" in line for line in lines)
     assert (code, errors) == (0, [])
     order = [line.split()[0] for line in rest if "is stopped" in line]
-    services = [name.replace("_", "-") for name in reversed(SERVICES) if find_spec(f"{name}.__main__") is not None]
+    services = [name.replace("_", "-") for name in reversed([*SERVICES]) if find_spec(f"{name}.__main__") is not None]
     assert order == [*services, "inference", "redis-server", "milvus-lite", "nats-server"]
     assert len(children) == len(order)
     assert not any(running(pid) for pid in children)

@@ -42,7 +42,6 @@ SHORT_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 _SYSTEM: Final = {names.MESSAGING_SYSTEM: names.NATS}
 _PROCESS: Final = {names.MESSAGING_OPERATION_NAME: names.OPERATION_PROCESS, **_SYSTEM}
 _TEMPLATE: Final = names.MESSAGING_DESTINATION_TEMPLATE
-_OPERATION: Final = names.MESSAGING_OPERATION_NAME
 _GEN_AI: Final = (names.GEN_AI_OPERATION_NAME, names.GEN_AI_PROVIDER_NAME, names.GEN_AI_REQUEST_MODEL)
 _DURABLE: Final = (names.FLEET_STREAM, names.FLEET_CONSUMER)
 
@@ -53,21 +52,6 @@ PROCESS_DURATION: Final = INSTRUMENTS.histogram(
     (_TEMPLATE, names.ERROR_TYPE),
     buckets=MESSAGING_BUCKETS,
     constant=_PROCESS,
-)
-CLIENT_OPERATION_DURATION: Final = INSTRUMENTS.histogram(
-    names.MESSAGING_CLIENT_OPERATION_DURATION,
-    "s",
-    "Time of one publish, request or pull.",
-    (_OPERATION, _TEMPLATE, names.ERROR_TYPE),
-    buckets=MESSAGING_BUCKETS,
-    constant=_SYSTEM,
-)
-SENT_MESSAGES: Final = INSTRUMENTS.counter(
-    names.MESSAGING_CLIENT_SENT_MESSAGES,
-    "{message}",
-    "Messages the service tried to send.",
-    (_OPERATION, _TEMPLATE, names.ERROR_TYPE),
-    constant=_SYSTEM,
 )
 CONSUMED_MESSAGES: Final = INSTRUMENTS.counter(
     names.MESSAGING_CLIENT_CONSUMED_MESSAGES,
@@ -104,13 +88,6 @@ GEN_AI_OUTPUT_CHUNK: Final = INSTRUMENTS.histogram(
     "Time between two chunks of a streamed answer.",
     _GEN_AI,
     buckets=GEN_AI_BUCKETS,
-)
-DB_DURATION: Final = INSTRUMENTS.histogram(
-    names.DB_CLIENT_OPERATION_DURATION,
-    "s",
-    "Time of one call of the vector store or the conversation memory.",
-    (names.DB_SYSTEM_NAME, names.DB_OPERATION_NAME, names.ERROR_TYPE),
-    buckets=SHORT_BUCKETS,
 )
 
 READY: Final = INSTRUMENTS.plain_gauge(names.FLEET_READY, "1", "1 while the service takes work.")
@@ -179,9 +156,6 @@ RECONNECTS: Final = INSTRUMENTS.plain_counter(
 )
 PERMISSION_VIOLATIONS: Final = INSTRUMENTS.plain_counter(
     names.FLEET_PERMISSION_VIOLATIONS, "{violation}", "Publishes and subscriptions the NATS server forbade."
-)
-SLOW_CONSUMERS: Final = INSTRUMENTS.counter(
-    names.FLEET_SLOW_CONSUMERS, "{message}", "Messages dropped because a subscription was too slow.", (_TEMPLATE,)
 )
 
 CIRCUIT_BREAKER_STATE: Final = INSTRUMENTS.gauge(

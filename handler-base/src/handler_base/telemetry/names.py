@@ -109,14 +109,11 @@ FLEET_WHERE: Final = "fleet.where"
 
 # Metrics of the conventions.
 MESSAGING_PROCESS_DURATION: Final = "messaging.process.duration"
-MESSAGING_CLIENT_OPERATION_DURATION: Final = "messaging.client.operation.duration"
-MESSAGING_CLIENT_SENT_MESSAGES: Final = "messaging.client.sent.messages"
 MESSAGING_CLIENT_CONSUMED_MESSAGES: Final = "messaging.client.consumed.messages"
 GEN_AI_CLIENT_OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
 GEN_AI_CLIENT_TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105 - a metric
 GEN_AI_CLIENT_TIME_TO_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"
 GEN_AI_CLIENT_TIME_PER_OUTPUT_CHUNK: Final = "gen_ai.client.operation.time_per_output_chunk"
-DB_CLIENT_OPERATION_DURATION: Final = "db.client.operation.duration"
 
 # Metrics of our own.
 FLEET_READY: Final = "fleet.ready"
@@ -138,7 +135,6 @@ FLEET_LIVE_TAKEOVERS: Final = "fleet.live.takeovers"
 FLEET_LIVE_GAPS: Final = "fleet.live.gaps"
 FLEET_RECONNECTS: Final = "fleet.reconnects"
 FLEET_PERMISSION_VIOLATIONS: Final = "fleet.permission_violations"
-FLEET_SLOW_CONSUMERS: Final = "fleet.slow_consumers"
 FLEET_CIRCUIT_BREAKER_STATE: Final = "fleet.circuit_breaker.state"
 FLEET_RETRIES: Final = "fleet.retries"
 FLEET_DEGRADED_DEPENDENCIES: Final = "fleet.degraded_dependencies"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,13 +47,23 @@ class NatsServer:
         port: To listen on; 0 picks a free one. A restart keeps it.
         jetstream: Whether JetStream is on.
         store: Where streams are kept; None makes a temporary directory that goes with the server.
+        environment: Variables that the configuration reads.
 
     Attributes:
         port: What it listens on.
     """
 
-    def __init__(self, config: str = "", *, port: int = 0, jetstream: bool = True, store: Path | None = None) -> None:
+    def __init__(
+        self,
+        config: str = "",
+        *,
+        port: int = 0,
+        jetstream: bool = True,
+        store: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.port = port or free_port()
+        self._environment = {**os.environ, **(environment or {})}
         self._config = config
         self._jetstream = jetstream
         self._directory = tempfile.TemporaryDirectory(prefix="nats-server-", ignore_cleanup_errors=True)
@@ -161,6 +173,7 @@ class NatsServer:
         self._write_config()
         self._process = subprocess.Popen(  # noqa: S603 - the path was looked up, the arguments are ours
             [str(find_nats_server()), "-c", str(self._config_path)],
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

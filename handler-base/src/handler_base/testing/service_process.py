@@ -75,13 +75,22 @@ class ServiceProcess:
         """Ask /health, as a kubelet does."""
         return await self._status("/health") == 200
 
-    async def terminate(self) -> int:
+    async def terminate(self, *, within: float | None = None) -> int:
         """Send SIGTERM and wait for the end.
 
+        Args:
+            within: Seconds until it is killed, as an orchestrator does; None: never.
+
         Returns:
-            The exit code.
+            The exit code; below 0 when it was killed.
         """
-        return await self._end(signal.SIGTERM)
+        process = self._process
+        try:
+            async with asyncio.timeout(within):
+                return await self._end(signal.SIGTERM)
+        except TimeoutError:
+            self._process = process
+            return await self._end(signal.SIGKILL)
 
     async def kill(self) -> None:
         """End it without notice."""
