@@ -17,6 +17,7 @@ __all__ = [
     "FORGET",
     "HISTORY",
     "INGEST",
+    "LISTEN",
     "PREFS",
     "PUBLISH",
     "SAY",
@@ -201,6 +202,19 @@ for a message goes through an object store. Ctrl-C cancels the answer.""",
     "fleet voice question.webm --stream",
     "fleet voice more.mp3 --session ann-1       belongs to a conversation",
     "fleet voice question.wav --json --no-play | jq -r .transcription",
+)
+
+LISTEN: Final = _help(
+    """Have sound transcribed by the stt-module while it is spoken: a recording at its own pace, or the microphone until
+Ctrl-C.
+
+While somebody speaks, the words that stay are bright and those that may still change are dim; where the output is no
+terminal each reading is a line that begins with ~, the words that may change in brackets. A line without ~ is an
+utterance for good. wav of 16 bit mono takes nothing else, other recordings PyAV.""",
+    "fleet listen                               the microphone",
+    "fleet listen lecture.wav --no-partials > lecture.txt",
+    "fleet listen talk.webm --language de",
+    "fleet listen meeting.wav --json | jq -r 'select(.kind == \"final\") | .transcript'",
 )
 
 VERSION: Final = "Print the version of the fleet's library and of Python."

@@ -107,3 +107,23 @@ def ask_aloud(
         timeout=timedelta(seconds=timeout),
     )
     run_command(asking.ask(context.obj, recording, options))
+
+
+@app.command(help=help_texts.LISTEN, short_help="Have sound transcribed while it is spoken.")
+def listen(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="FILE|mic", help="A recording, or the microphone.")] = "mic",
+    language: Annotated[str, typer.Option(metavar="CODE", help="Spoken; default STT_LANGUAGE.")] = "",
+    speaker: Annotated[str, typer.Option(metavar="ID", help="Who speaks.")] = "",
+    partials: Annotated[bool, typer.Option("--partials/--no-partials", help="Show what is not final yet.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Time for the last transcripts.")] = 60.0,
+) -> None:
+    """Have sound transcribed."""
+    from handler_base.cli.connecting import run_command  # noqa: PLC0415 - keeps --help fast
+    from handler_base.cli.voice import listen as listening  # noqa: PLC0415
+
+    options = listening.ListenOptions(
+        language=language, speaker=speaker, partials=partials, as_json=as_json, timeout=timedelta(seconds=timeout)
+    )
+    run_command(listening.listen(context.obj, source, options))

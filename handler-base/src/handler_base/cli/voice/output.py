@@ -29,6 +29,12 @@ class Output:
         self._player: Player | None = None
         self._rate = 0
         self._audio = bytearray()
+        self._until = 0.0
+
+    @property
+    def unheard(self) -> float:
+        """Seconds of what came that nobody can have heard yet: it is played from its arrival on."""
+        return max(0.0, self._until - time.perf_counter())
 
     @property
     def samples(self) -> Samples:
@@ -54,10 +60,12 @@ class Output:
             return
         if self._rate not in {0, sample_rate}:
             raise UpstreamError("The sample rate changed in the middle of the speech.")
-        self.first_sound = self.first_sound or time.perf_counter()
+        now = time.perf_counter()
+        self.first_sound = self.first_sound or now
         self._rate = sample_rate
         samples = audio if channels <= 1 else array("h", audio)[::channels].tobytes()
         self._audio += samples
+        self._until = max(self._until, now) + len(samples) / 2 / sample_rate
         if self._player is not None and self._player.sample_rate != sample_rate:
             self._player.close()
             self._player = None
@@ -66,7 +74,11 @@ class Output:
             self._player.play(samples)
 
     def stop(self) -> None:
-        """Play no more of what came so far."""
+        """Play no more of what came so far, and keep only what was heard of it."""
+        unheard = 2 * int(self.unheard * self._rate)
+        if unheard:
+            del self._audio[-unheard:]
+        self._until = time.perf_counter()
         if self._player is not None:
             self._player.stop()
 
