@@ -10,10 +10,15 @@ from deploy.manifests.declarations import declared_services
 from deploy.manifests.nats_accounts import accounts_conf
 from deploy.manifests.permissions import owned_by_operator, users
 from deploy.manifests.permissions_page import permissions_page
+from deploy.manifests.tree import kubernetes_files
 
 __all__ = ["ROOT", "generated", "stale", "write"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+
+_KUBERNETES: Final = "deploy/kubernetes"
+_MARK: Final = "# Written by `make manifests`; change deploy/manifests"
+"""How files begin that nobody wrote by hand."""
 
 
 def generated() -> Mapping[str, str]:
@@ -23,6 +28,7 @@ def generated() -> Mapping[str, str]:
     return {
         "deploy/nats/accounts.conf": accounts_conf(everybody),
         "docs/permissions.md": permissions_page(everybody, owned_by_operator(services)),
+        **{f"{_KUBERNETES}/{path}": text for path, text in kubernetes_files().items()},
     }
 
 
@@ -33,11 +39,14 @@ def stale(root: Path = ROOT) -> list[str]:
         root: Of the checkout.
     """
     wanted = generated()
-    return sorted(path for path, text in wanted.items() if _read(root / path) != text)
+    differing = {path for path, text in wanted.items() if _read(root / path) != text}
+    written = (path for path in (root / _KUBERNETES).rglob("*.yaml") if _read(path).startswith(_MARK))
+    left = {str(path.relative_to(root)) for path in written} - wanted.keys()
+    return sorted(differing | left)
 
 
 def write(root: Path = ROOT) -> list[str]:
-    """Write what is not as the declarations say; return the files that changed.
+    """Write what is not as the declarations say, and remove what is left over; return the files that changed.
 
     Args:
         root: Of the checkout.
@@ -46,6 +55,9 @@ def write(root: Path = ROOT) -> list[str]:
     changed = stale(root)
     for path in changed:
         place = root / path
+        if path not in wanted:
+            place.unlink()
+            continue
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(wanted[path], encoding="utf-8")
     return changed
