@@ -229,6 +229,8 @@ def pod_monitor(app: App) -> Document:
         "kind": "PodMonitor",
         "metadata": {"name": app.name, "labels": _labels(app)},
         "spec": {
+            # Alerts and dashboards know a service by its job.
+            "jobLabel": "app.kubernetes.io/name",
             "selector": {"matchLabels": selector(app)},
             "podMetricsEndpoints": [{"port": "health", "path": "/metrics", "interval": "30s", "scrapeTimeout": "10s"}],
         },

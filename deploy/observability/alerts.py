@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from deploy.manifests.topology import apps
 from deploy.observability.series import SERVICE, burning, increase, quantile, series
 from handler_base.messages.subjects import (
-    CHAT,
-    PIPELINE,
-    STT,
-    TTS,
-    VOICE,
     VOICE_REQUEST,
     VOICE_REQUEST_LEGACY,
     VOICE_USER_REQUEST,
@@ -36,7 +32,7 @@ _VOICE: Final = "|".join(
     subject.template.replace(".", r"\\.").replace("{", r"\\{").replace("}", r"\\}")
     for subject in (VOICE_REQUEST, VOICE_REQUEST_LEGACY, VOICE_USER_REQUEST)
 )
-_JOBS: Final = f"{CHAT}|{VOICE}|{STT}|{TTS}|{PIPELINE}"
+_JOBS: Final = "|".join(app.name for app in apps())
 _MEMORY_LIMIT: Final = 512 * 1024 * 1024
 """Bytes; `deploy/kubernetes` sets it for every service."""
 

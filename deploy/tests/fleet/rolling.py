@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
+from deploy.manifests.profiles import Lifecycle
+from deploy.manifests.topology import apps
 from handler_base.testing.service_process import ServiceProcess
 
-__all__ = ["GRACE_SECONDS", "Fleet"]
-
-GRACE_SECONDS: Final = 60.0
-"""`terminationGracePeriodSeconds` of the Deployments: whoever is not gone by then is killed."""
+__all__ = ["Fleet"]
 
 
 @dataclass
@@ -46,17 +45,26 @@ class Fleet:
             self._replicas[module] = [await self._start(module) for _ in range(replicas)]
 
     async def update(self, module: str) -> None:
-        """Replace every replica of a service: `maxSurge: 1`, `maxUnavailable: 0`."""
+        """Replace every replica of a service, as its Deployment says: one more first, then one less."""
+        lifecycle = _lifecycle(module)
+        assert (lifecycle.max_surge, lifecycle.max_unavailable) == (1, 0)
         for old in list(self._replicas[module]):
             self._replicas[module].append(await self._start(module))
             self._replicas[module].remove(old)
-            self.exits.append(await old.terminate(within=GRACE_SECONDS))
+            self.exits.append(await old.terminate(within=lifecycle.grace))
 
     def logs(self) -> str:
         """What all replicas that run wrote, for a failed test."""
         return "\n".join(replica.log for replicas in self._replicas.values() for replica in replicas)
 
     async def _start(self, module: str) -> ServiceProcess:
-        replica = ServiceProcess(module, {**self.environment, **self.own.get(module, {})})
+        drain = {"DRAIN_TIMEOUT": str(_lifecycle(module).drain_timeout)}
+        replica = ServiceProcess(module, {**self.environment, **drain, **self.own.get(module, {})})
         self._stack.push_async_exit(replica)
         return await replica.start()
+
+
+def _lifecycle(module: str) -> Lifecycle:
+    """Return how the manifests have a service end."""
+    (found,) = (app.lifecycle for app in apps() if app.name == module.replace("_", "-"))
+    return found
