@@ -7,7 +7,7 @@ SOURCES := handler-base chat-handler voice-assistant stt-module tts-module pipel
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-faults alerts-check lint format typecheck bench eval manifests docs question lock proto clean
+.PHONY: help install run test test-faults alerts-check lint format typecheck bench eval manifests manifests-check docs question lock proto clean
 
 help: ## Show the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ eval: install ## Measure retrieval on the sample corpus; writes deploy/local/eva
 manifests: install ## Write what is deployed from the declarations in code
 	@$(BIN)/python -m deploy.observability
 	@$(BIN)/python -m deploy.manifests
+
+manifests-check: install ## Render and check the manifests; CRDS=DIR checks custom resources too
+	@$(BIN)/python -m deploy.manifests.checks $(if $(CRDS),--crds "$(CRDS)")
 
 docs: install ## Write docs/asyncapi.yaml from the declarations in code
 	@$(BIN)/python -m handler_base.asyncapi docs/asyncapi.yaml

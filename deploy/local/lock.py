@@ -14,7 +14,10 @@ MEMBERS = ("handler-base", "chat-handler", "voice-assistant", "stt-module", "tts
 LOCKS = {
     "requirements.lock": ("dev", "local"),
     "requirements-bench.lock": ("dev", "local", "bench"),
+    "requirements-policy.lock": ("policy",),
 }
+ALONE = {"requirements-policy.lock"}
+"""Locks of environments that do not have the fleet itself."""
 
 
 def main() -> int:
@@ -27,7 +30,8 @@ def main() -> int:
             *(part for member in MEMBERS for part in ("--no-emit-package", member)),
             *("--custom-compile-command", "make lock"),
             *(part for group in groups for part in ("--group", group)),
-            *("--output-file", name, "pyproject.toml"),
+            *("--output-file", name),
+            *(() if name in ALONE else ("pyproject.toml",)),
         ]
         done = subprocess.run(command, cwd=ROOT, check=False)
         if done.returncode != 0:

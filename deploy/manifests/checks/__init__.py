@@ -1,0 +1,1 @@
+"""Checks what was written with the tools of others: ``make manifests-check``."""
