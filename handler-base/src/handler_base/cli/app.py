@@ -11,6 +11,7 @@ import typer
 
 from handler_base.cli import help_texts
 from handler_base.cli.exit_codes import ExitCode
+from handler_base.cli.pipelines.commands import app as pipeline_app
 from handler_base.cli.voice.commands import app as voice_app
 
 __all__ = ["app", "run"]
@@ -129,6 +130,9 @@ def ingest(
     from handler_base.cli.connecting import run_command  # noqa: PLC0415
 
     run_command(ingesting.ingest(paths, collection, root, as_json=as_json))
+
+
+app.registered_commands.extend(pipeline_app.registered_commands)
 
 
 @app.command(help=help_texts.STATUS, short_help="List the services that answer, with load and health.")

@@ -18,11 +18,14 @@ __all__ = [
     "HISTORY",
     "INGEST",
     "LISTEN",
+    "PIPELINES",
     "PREFS",
     "PUBLISH",
+    "RUNS",
     "SAY",
     "STATUS",
     "STREAMS",
+    "TRIGGER",
     "USAGE",
     "VERSION",
     "VOICE",
@@ -215,6 +218,35 @@ utterance for good. wav of 16 bit mono takes nothing else, other recordings PyAV
     "fleet listen lecture.wav --no-partials > lecture.txt",
     "fleet listen talk.webm --language de",
     "fleet listen meeting.wav --json | jq -r 'select(.kind == \"final\") | .transcript'",
+)
+
+PIPELINES: Final = _help(
+    """List the pipelines that may be triggered, where each runs, and the parameters it takes.""",
+    "fleet pipelines",
+    "fleet pipelines document-ingestion",
+    "fleet pipelines --json | jq -r '.[].name'",
+)
+
+TRIGGER: Final = _help(
+    """Start a pipeline. Without --follow the command ends when the run is submitted; with it, the run is shown to its
+end, and the exit code is 0 only when it succeeded. Ctrl-C leaves the run alone.
+
+The trigger is kept by NATS: it is run once a pipeline-bridge is there, and once only, also when it is sent again with
+the same --request-id.""",
+    "fleet trigger document-ingestion -p source-url=file:///srv/docs --follow",
+    "fleet trigger batch-inference -p questions-url=file:///srv/questions.jsonl -p top-k=3",
+    "fleet trigger model-evaluation -p questions-url=file:///srv/gold.jsonl --request-id nightly-7 -f",
+    "fleet trigger document-ingestion -p source-url=file:///srv/docs -f --json | jq -r .progress",
+)
+
+RUNS: Final = _help(
+    """List the runs of the last 30 days, or print the history of one; with --follow to its end, with --cancel after
+stopping it.""",
+    "fleet runs",
+    "fleet runs --pipeline document-ingestion --status failed",
+    "fleet runs 8f14e45f-ceea-467f-a8d3-4c4f1f2f5a3b --follow",
+    "fleet runs nightly-7 --cancel",
+    "fleet runs --json | jq -r .request_id",
 )
 
 VERSION: Final = "Print the version of the fleet's library and of Python."

@@ -1,0 +1,1 @@
+"""The commands of pipelines: `fleet pipelines`, `trigger` and `runs`."""
