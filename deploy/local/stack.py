@@ -203,7 +203,7 @@ def _introduce(settings: StackSettings, running: Sequence[Part], foreign: Sequen
     if settings.state != settings.root / ".local":
         fleet = f"NATS_URL={settings.given.get('NATS_URL') or running[0].address} {fleet}"
     say("\nTry, in another terminal:\n")
-    for command in (f'chat "{QUESTION}"', f"voice {settings.shown(RECORDING)} -o answer.wav", "status"):
+    for command in (f'chat "{QUESTION}"', f"voice {settings.shown(RECORDING)} -o answer.wav", "talk"):
         say(f"  {fleet} {command}")
     say("\nCtrl-C stops everything.")
 

@@ -82,16 +82,21 @@ def recording(audio_format: str) -> bytes:
     return file.getvalue()
 
 
-async def fleet(stack: dict[str, str], folder: Path, *arguments: str) -> str:
-    """Run the command; return what it printed."""
-    process = await asyncio.create_subprocess_exec(
+async def begin(stack: dict[str, str], folder: Path, *arguments: str) -> asyncio.subprocess.Process:
+    """Start the command."""
+    return await asyncio.create_subprocess_exec(
         *(find_program("fleet"), *arguments),
         cwd=folder,
         env={"PATH": os.environ["PATH"], "HOME": str(folder), "NATS_URL": stack["NATS_URL"]},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    output, errors = await asyncio.wait_for(process.communicate(), 25)
+
+
+async def fleet(stack: dict[str, str], folder: Path, *arguments: str) -> str:
+    """Run the command; return what it printed."""
+    process = await begin(stack, folder, *arguments)
+    output, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, errors.decode()
     return output.decode()
 
@@ -146,6 +151,26 @@ async def test_the_spoken_answer_can_be_understood(stack: dict[str, str], tmp_pa
     heard = await heard_in(stack, (tmp_path / "answer.wav").read_bytes())
     assert len(said) > 10
     assert wrong(said, heard) / len(said) <= MOST_WRONG, (said, heard)
+
+
+async def test_a_conversation_is_understood_while_it_is_spoken_and_answered_aloud(
+    stack: dict[str, str], tmp_path: Path
+) -> None:
+    process = await begin(stack, tmp_path, "talk", "--from", str(RECORDING), "-o", "said.wav", "--no-play", "--json")
+    assert process.stdout is not None
+    told: list[dict[str, Any]] = []
+    async with asyncio.timeout(60):
+        while not told or told[-1]["kind"] != "sound":
+            told.append(json.loads(await process.stdout.readline()))
+        # The whole answer is for the tests above; to leave in the middle of it is to save what was heard.
+        process.send_signal(signal.SIGINT)
+        _, errors = await process.communicate()
+    assert (process.returncode, errors) == (0, b"")
+    by_kind = {one["kind"]: one for one in told}
+    assert words(by_kind["final"]["transcript"]) == words(QUESTION)
+    assert by_kind.keys() >= {"partial", "final", "text", "sound"}
+    with av.open(str(tmp_path / "said.wav")) as file:
+        assert sum(frame.samples for frame in file.decode(audio=0)) < 5 * 16_000
 
 
 async def test_a_text_that_is_said_can_be_understood(stack: dict[str, str], tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "SAY",
     "STATUS",
     "STREAMS",
+    "TALK",
     "TRIGGER",
     "USAGE",
     "VERSION",
@@ -218,6 +219,18 @@ utterance for good. wav of 16 bit mono takes nothing else, other recordings PyAV
     "fleet listen lecture.wav --no-partials > lecture.txt",
     "fleet listen talk.webm --language de",
     "fleet listen meeting.wav --json | jq -r 'select(.kind == \"final\") | .transcript'",
+)
+
+TALK: Final = _help(
+    """Hold a conversation aloud: speak, hear the answer, and interrupt it by speaking. Ctrl-C leaves.
+
+Wear headphones: without them the microphone hears the answer, and the answer interrupts itself. Where there is no sound
+device, a recording stands for the microphone, at its own pace: it is listened to, silence follows until all it asked is
+answered, and -o saves what was said. What is interrupted is saved as far as it can have been heard.""",
+    "fleet talk",
+    "fleet talk --session ann-1 --user ann      go on with a conversation",
+    "fleet talk --from questions.wav -o answers.wav",
+    "fleet talk --from questions.wav --json | jq -r 'select(.kind == \"answer\") | .response'",
 )
 
 PIPELINES: Final = _help(

@@ -127,3 +127,35 @@ def listen(
         language=language, speaker=speaker, partials=partials, as_json=as_json, timeout=timedelta(seconds=timeout)
     )
     run_command(listening.listen(context.obj, source, options))
+
+
+@app.command(help=help_texts.TALK, short_help="Hold a conversation aloud.")
+def talk(
+    context: typer.Context,
+    source: Annotated[str, typer.Option("--from", metavar="FILE", help="A recording in place of the microphone.")] = "",
+    output: Output = None,
+    play: Play = True,
+    session: Session = "",
+    user: User = "cli",
+    language: Annotated[str, typer.Option(metavar="CODE", help="Spoken; default STT_LANGUAGE.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Time for an answer to what a recording asks.")
+    ] = 60.0,
+) -> None:
+    """Hold a conversation."""
+    from handler_base.cli.connecting import run_command  # noqa: PLC0415 - keeps --help fast
+    from handler_base.cli.voice import talk as talking  # noqa: PLC0415
+    from handler_base.cli.voice.live import MICROPHONE  # noqa: PLC0415
+
+    options = talking.TalkOptions(
+        source=source or MICROPHONE,
+        output=output,
+        play=play,
+        session=session,
+        user=user,
+        language=language,
+        as_json=as_json,
+        timeout=timedelta(seconds=timeout),
+    )
+    run_command(talking.talk(context.obj, options))

@@ -14,7 +14,7 @@ from handler_base.cli.connecting import connected, no_service
 from handler_base.cli.exit_codes import ExitCode
 from handler_base.cli.interrupting import on_interrupt
 from handler_base.cli.terminal import clean_line, fail, print_json_line, print_text, warn
-from handler_base.cli.voice.live import Heard, LiveSession, Source, heard_in, new_session, open_source
+from handler_base.cli.voice.live import Heard, LiveSession, Source, heard_in, heard_json, new_session, open_source
 from handler_base.cli.voice.live_line import LiveLine, Words
 from handler_base.errors import DeadlineExceededError, UpstreamUnavailableError
 
@@ -130,7 +130,7 @@ class _Printer:
         self.failed = self.failed or error is not None
         if self._options.as_json:
             if heard.kind != "partial" or self._options.partials:
-                print_json_line(_as_json(heard, confirmed))
+                print_json_line(heard_json(heard, confirmed))
             return
         if heard.kind == "partial":
             self._line.show(confirmed, tentative)
@@ -147,19 +147,3 @@ class _Printer:
             self._line.clear()
             times = "1 utterance" if self._utterances == 1 else f"{self._utterances} utterances"
             print_text(f"\n{self._heard_ms / 1000:.1f} s of sound, {times}.")
-
-
-def _as_json(heard: Heard, confirmed: str) -> dict[str, object]:
-    told = heard.transcription
-    shown: dict[str, object] = {"kind": heard.kind}
-    if heard.kind in {"partial", "final"}:
-        shown |= {"number": told.sequence, "transcript": told.transcript, "audio_ms": told.audio_ms}
-    if heard.kind == "partial":
-        shown["confirmed"] = confirmed
-    if heard.kind == "ended":
-        shown |= {"utterances": told.sequence, "audio_ms": told.audio_ms}
-    if told.speaker_id:
-        shown["speaker"] = told.speaker_id
-    if heard.error is not None:
-        shown |= {"error": heard.error.message, "error_type": heard.error.type.value}
-    return shown

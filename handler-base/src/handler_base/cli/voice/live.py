@@ -20,7 +20,7 @@ from handler_base.messages import STTStreamMessage, STTTranscription, decode, en
 from handler_base.messages.subjects import STT_STREAM, STT_TRANSCRIPTION
 from handler_base.nats_client import Msg, NatsConnection, Subscription, headers
 
-__all__ = ["MICROPHONE", "Heard", "LiveSession", "Source", "heard_in", "new_session", "open_source"]
+__all__ = ["MICROPHONE", "Heard", "LiveSession", "Source", "heard_in", "heard_json", "new_session", "open_source"]
 
 MICROPHONE: Final = "mic"
 """Names the microphone in place of a file."""
@@ -168,6 +168,28 @@ def heard_in(msg: Msg) -> Heard:
     if told.state == "ended":
         return Heard("ended", told, error)
     return Heard("error", told, error)
+
+
+def heard_json(heard: Heard, confirmed: str) -> dict[str, object]:
+    """Return what was told as what JSON can hold.
+
+    Args:
+        heard: What was told.
+        confirmed: For a partial, the words that stay.
+    """
+    told = heard.transcription
+    shown: dict[str, object] = {"kind": heard.kind}
+    if heard.kind in {"partial", "final"}:
+        shown |= {"number": told.sequence, "transcript": told.transcript, "audio_ms": told.audio_ms}
+    if heard.kind == "partial":
+        shown["confirmed"] = confirmed
+    if heard.kind == "ended":
+        shown |= {"utterances": told.sequence, "audio_ms": told.audio_ms}
+    if told.speaker_id:
+        shown["speaker"] = told.speaker_id
+    if heard.error is not None:
+        shown |= {"error": heard.error.message, "error_type": heard.error.type.value}
+    return shown
 
 
 def new_session(prefix: str) -> str:
