@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from handler_base.config import Seconds, Settings
+from pipeline_bridge.catalog import BUILT_IN, InvalidCatalogError, read_catalog
 
 __all__ = ["BridgeSettings"]
 
@@ -46,3 +48,25 @@ class BridgeSettings(Settings):
         2, ge=1, le=64, description="Runs of the local engine at the same time; others are pending."
     )
     submit_timeout: Seconds = Field(600, description="Seconds a run waits for an engine that is away, then it fails.")
+
+    @field_validator("pipelines_file")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        """Refuse to start with a table that is not valid."""
+        try:
+            read_catalog(Path(value) if value else BUILT_IN)
+        except InvalidCatalogError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("argo_host", "kubeflow_host")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value
+
+    @property
+    def pipelines_path(self) -> Path:
+        """The file with the table."""
+        return Path(self.pipelines_file) if self.pipelines_file else BUILT_IN

@@ -27,6 +27,7 @@ class Context:
 
     Attributes:
         request_id: Its id.
+        made_id: Whether the caller sent none, so that it was made here.
         subject: The subject it came on, with its template.
         deadline: When the answer is due; hand it to every call.
         encoding: What it is written in; everything sent goes out in the same.
@@ -50,6 +51,7 @@ class Context:
         "attempt",
         "deadline",
         "encoding",
+        "made_id",
         "position",
         "refusal",
         "request_id",
@@ -71,6 +73,7 @@ class Context:
         begin: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.request_id = question.request_id
+        self.made_id = question.made_id
         self.subject: Subject = question.subject
         self.deadline: Deadline = question.deadline
         self.encoding: Encoding = question.encoding

@@ -41,6 +41,7 @@ class Question:
         encoding: What it is written in, and so its answer.
         message: The question itself; None while it could not be read.
         request_id: Its id, made here when the caller sent none.
+        made_id: Whether it was.
         session_id: The session its subject or its body names, or empty.
         reply: The reply inbox, or empty.
         response_subject: Where the answer goes besides the inbox, or empty.
@@ -56,6 +57,7 @@ class Question:
     encoding: Encoding = Encoding.MSGPACK
     message: Message | None = None
     request_id: str = ""
+    made_id: bool = False
     session_id: str = ""
     reply: str = ""
     response_subject: str = ""
@@ -156,6 +158,7 @@ def _identify(question: Question, message: _Asked, raw_subject: str) -> None:
     request_id = getattr(message, "request_id", None)
     if request_id == "":
         request_id = message.request_id = str(uuid.uuid4())
+        question.made_id = True
     if request_id is not None:
         question.request_id = check_token("request_id", request_id)
     for name in _TOKENS[1:]:

@@ -14,6 +14,8 @@ __all__ = [
     "AI_VOICE_STREAM",
     "COMPANIONS_CHAT",
     "COMPANIONS_LOGINS",
+    "PIPELINE_BRIDGES",
+    "PIPELINE_RUNS",
     "STREAMS",
     "BucketSpec",
     "StreamSpec",
@@ -105,6 +107,13 @@ AI_EVENTS = StreamSpec(
     "Domain events.",
 )
 AI_DEAD_LETTER = StreamSpec("AI_DEAD_LETTER", ("ai.dlq.>",), timedelta(days=30), "file", "What could not be handled.")
+
+PIPELINE_RUNS = BucketSpec(
+    "PIPELINE_RUNS", "Where each pipeline run stands: `open.` those under way, `done.` those that ended, for good."
+)
+PIPELINE_BRIDGES = BucketSpec(
+    "PIPELINE_BRIDGES", "The bridges that are alive; runs of one that is not go to another.", ttl=timedelta(seconds=5)
+)
 
 STREAMS: tuple[StreamSpec, ...] = (
     COMPANIONS_LOGINS,

@@ -87,6 +87,7 @@ class Update:
         error: Why it failed, safe to show; empty unless `state` is failed.
         artifacts: Everything known to have been made so far.
         steps: What began or ended since the last update.
+        ran: Whether it is, or was, more than waiting; False for one that ended without ever having begun.
     """
 
     state: RunState
@@ -95,6 +96,7 @@ class Update:
     error: str = ""
     artifacts: tuple[Produced, ...] = ()
     steps: tuple[StepChange, ...] = ()
+    ran: bool = True
 
 
 class Engine(Protocol):
