@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import pytest
 from handler_base.errors import InvalidRequestError, PermissionDeniedError, UpstreamError
 from handler_base.testing.inference import EmbeddingsScript, FakeEmbeddings
 from handler_base.testing.milvus import MilvusLite
-from pipeline_bridge.steps import document_ingestion
+from pipeline_bridge.steps import document_ingestion, ingestion_plan
 
 from .conftest import RunStep, StepProcess
 
@@ -137,3 +138,18 @@ async def test_what_can_never_work_has_an_exit_code_of_its_own(folder: Path) -> 
     await refused.start()
     assert await refused.end() == 2
     assert refused.told.reports == [{"report": "failure", "message": "The URL is not below one of SOURCE_URLS."}]
+
+
+async def test_a_source_is_shared_out_by_how_much_there_is(run_step: RunStep, folder: Path, tmp_path: Path) -> None:
+    write(folder, 7)
+    given = {"source_url": f"file://{folder}", "documents_per_part": "2"}
+    told = await run_step(ingestion_plan.run, "run", **given)
+    assert told.message == "7 documents in 4 parts."
+    parts = tmp_path / "artifacts" / "run" / "parts.json"
+    assert json.loads(parts.read_text("utf-8")) == ["0/4", "1/4", "2/4", "3/4"]
+    assert (await run_step(ingestion_plan.run, "run", **given, most_parts=3)).message == "7 documents in 3 parts."
+
+
+async def test_nothing_cannot_be_shared_out(run_step: RunStep, folder: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="There are no documents"):
+        await run_step(ingestion_plan.run, source_url=f"file://{folder}")
