@@ -185,6 +185,7 @@ class Dispatcher:
             budget=endpoint.budget(self._settings),
             age=age,
             position=delivery.stream_sequence,
+            identity="/".join((delivery.stream, *map(str, delivery.key))),
             allowed=self._settings.allowed_response_subjects,
         )
         if question.error is None and age.total_seconds() > self._settings.max_question_age:

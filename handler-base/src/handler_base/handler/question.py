@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -78,6 +79,7 @@ def read_question(
     budget: timedelta,
     age: timedelta = timedelta(0),
     position: int = 0,
+    identity: str = "",
     allowed: tuple[str, ...] = (),
 ) -> Question:
     """Decode and validate; what is wrong is told in `Question.error`, so that it can still be answered.
@@ -92,6 +94,7 @@ def read_question(
         budget: Time for the answer when the caller names none.
         age: How long the question waited in its stream.
         position: Where in its stream it stands.
+        identity: What the message is the only one to have, so that an id made for it is the same at each delivery.
         allowed: Response subjects the operator allows besides the contract's.
     """
     question = Question(
@@ -113,7 +116,7 @@ def read_question(
         # Only now: what is neither encoding, and does not say which it means to be, is answered in the fleet's own.
         question.encoding = encoding
         question.message = message
-        _identify(question, cast("_Asked", message), raw_subject)
+        _identify(question, cast("_Asked", message), raw_subject, identity)
         _address(question, cast("_Asked", message), allowed)
     except FleetError as error:
         question.error = detached(error)
@@ -149,7 +152,7 @@ def _may_reply(reply: str) -> bool:
     return bool(reply) and not reply.startswith("$") and not is_ingress(reply)
 
 
-def _identify(question: Question, message: _Asked, raw_subject: str) -> None:
+def _identify(question: Question, message: _Asked, raw_subject: str, identity: str) -> None:
     """Check the ids; the subject's user is the user, since permissions are granted on subjects."""
     tokens = question.subject.match(raw_subject) or {}
     user_id = tokens.get("user_id")
@@ -157,7 +160,7 @@ def _identify(question: Question, message: _Asked, raw_subject: str) -> None:
         message.user_id = user_id
     request_id = getattr(message, "request_id", None)
     if request_id == "":
-        request_id = message.request_id = str(uuid.uuid4())
+        request_id = message.request_id = _made_id(identity)
         question.made_id = True
     if request_id is not None:
         question.request_id = check_token("request_id", request_id)
@@ -169,6 +172,12 @@ def _identify(question: Question, message: _Asked, raw_subject: str) -> None:
     question.session_id = getattr(message, "session_id", "") if session_id is None else session_id
     if session_id:
         check_token("session_id", session_id)
+
+
+def _made_id(identity: str) -> str:
+    if not identity:
+        return str(uuid.uuid4())
+    return str(uuid.UUID(bytes=hashlib.sha256(identity.encode()).digest()[:16], version=4))
 
 
 def _address(question: Question, message: _Asked, allowed: tuple[str, ...]) -> None:
