@@ -234,6 +234,9 @@ async def test_only_so_many_recordings_are_kept(start: StartTts, caller: TtsCall
         ("AAA", "400"),
         (base64.b64encode(b"PK\x03\x04" + bytes(100)).decode(), "415"),
         (base64.b64encode(WAV[:44]).decode(), "415"),
+        (base64.b64encode(WAV[:20]).decode(), "415"),
+        (base64.b64encode(WAV[:22] + b"\0\0" + WAV[24:]).decode(), "415"),
+        (base64.b64encode(b"RIFF\0\0\0\0AVI " + WAV[12:]).decode(), "415"),
         (base64.b64encode(WAV).decode(), "502"),
     ],
 )

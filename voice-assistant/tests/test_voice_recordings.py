@@ -173,6 +173,9 @@ async def test_silence_is_done_with_when_it_is_answered(voice: VoiceCaller) -> N
 async def test_a_recording_the_server_refuses_is_its_error(voice: VoiceCaller, stt: FakeSTT) -> None:
     stt.script.always = status(400)
     assert (await voice.ask(question(b"ID3 but nothing behind it", format="mp3"))).error_code == "502"
+    for code in (413, 415):
+        stt.script.always = status(code)
+        assert (await voice.ask(question(b"ID3 and twenty minutes of it", format="mp3"))).error_code == str(code)
 
 
 async def test_a_recording_may_be_in_an_object_store(voice: VoiceCaller, nats: NatsServer, stt: FakeSTT) -> None:

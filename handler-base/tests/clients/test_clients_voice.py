@@ -32,7 +32,14 @@ from handler_base.clients.stt import TRANSCRIPTION_PATHS
 from handler_base.clients.transcription import TranscriptionReader, read_transcription
 from handler_base.clients.tts import SPEECH_PATHS
 from handler_base.deadline import Deadline
-from handler_base.errors import InvalidRequestError, NotFoundError, UnsupportedFormatError, UpstreamError
+from handler_base.errors import (
+    FleetError,
+    InvalidRequestError,
+    NotFoundError,
+    PayloadTooLargeError,
+    UnsupportedFormatError,
+    UpstreamError,
+)
 from handler_base.testing.inference import (
     Failure,
     FailureKind,
@@ -111,6 +118,16 @@ class TestTranscription:
             assert server.requests[-1].files["file"] == ("audio.webm", "audio/webm")
             with pytest.raises(UnsupportedFormatError):
                 await stt(pool, server).transcribe(b"x", audio_format="../etc", deadline=soon)
+
+    @pytest.mark.parametrize(("code", "error"), [(413, PayloadTooLargeError), (415, UnsupportedFormatError)])
+    async def test_a_recording_the_server_does_not_want_is_the_recordings_fault(
+        self, pool: HttpPool, soon: Deadline, code: int, error: type[FleetError]
+    ) -> None:
+        async with FakeSTT(STTScript(always=status(code))) as server:
+            with pytest.raises(error, match="transcription server"):
+                await stt(pool, server).transcribe(SPEECH, deadline=soon)
+            with pytest.raises(error, match="transcription server"):
+                await heard(stt(pool, server).transcribe_stream(SPEECH, deadline=soon))
 
     async def test_a_long_recording_is_sent_again_when_the_server_was_busy(
         self, pool: HttpPool, soon: Deadline

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from handler_base.clients import TTSClient
+from handler_base.clients.audio import wav_data_bytes
 from handler_base.deadline import Deadline
 from handler_base.errors import (
     FleetError,
@@ -119,6 +120,6 @@ def _recording(text: str) -> tuple[bytes, str]:
         wav = base64.b64decode(text.rpartition(",")[2].strip(), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidRequestError("speaker_wav_b64 is not base64.") from error
-    if wav[:4] != b"RIFF" or wav[8:12] != b"WAVE" or len(wav) <= 44:
-        raise UnsupportedFormatError("speaker_wav_b64 must be a WAV file.")
+    if not wav_data_bytes(wav):
+        raise UnsupportedFormatError("speaker_wav_b64 must be a WAV file with sound in it.")
     return wav, hashlib.sha256(wav).hexdigest()

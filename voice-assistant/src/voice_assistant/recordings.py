@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import struct
 from typing import Final
 
+from handler_base.clients.audio import wav_data_bytes
 from handler_base.errors import InvalidRequestError, UnsupportedFormatError
 from handler_base.messages.domain import AudioFormat, check_transcript
 
@@ -15,7 +15,6 @@ _NOISE: Final = re.compile(r"\[[^\]]{0,80}\]|\([^)]{0,80}\)|\*[^*]{0,80}\*|<\|[^
 """What transcription servers write for what is no speech: ``[BLANK_AUDIO]``, ``(music)``, ``*sighs*``."""
 
 _WEBM: Final = b"\x1a\x45\xdf\xa3"
-_WAV_HEADER: Final = 12
 
 
 class NothingHeardError(InvalidRequestError):
@@ -30,7 +29,7 @@ def check_speech(audio: bytes) -> bytes:
     Raises:
         NothingHeardError: There is not.
     """
-    if not audio or (audio[:4] == b"RIFF" and _samples(audio) == 0):
+    if not audio or (audio[:4] == b"RIFF" and wav_data_bytes(audio) == 0):
         raise NothingHeardError
     return audio
 
@@ -47,7 +46,7 @@ def check_recording(audio: bytes, named: str) -> AudioFormat:
     """
     AudioFormat.named(named)
     if audio[:4] == b"RIFF" and audio[8:12] == b"WAVE":
-        if _samples(audio) is None:
+        if wav_data_bytes(audio) is None:
             raise UnsupportedFormatError("The audio has a broken header.")
         return AudioFormat.WAV
     if audio[:4] == _WEBM:
@@ -68,23 +67,3 @@ def transcript_of(heard: str) -> str:
         return check_transcript(heard if any(map(str.isalnum, _NOISE.sub(" ", heard))) else "")
     except InvalidRequestError as error:
         raise NothingHeardError from error
-
-
-def _samples(wav: bytes) -> int | None:
-    """Return the bytes of samples in a WAV file; None where its header says nothing of them or is cut off."""
-    position = _WAV_HEADER
-    described = False
-    while position + 8 <= len(wav):
-        name, size = struct.unpack_from("<4sI", wav, position)
-        position += 8
-        if name == b"data":
-            return min(size, len(wav) - position) if described else None
-        if name == b"fmt ":
-            if size < 16 or position + 16 > len(wav):
-                return None
-            _, channels, rate = struct.unpack_from("<HHI", wav, position)
-            if not channels or not rate:
-                return None
-            described = True
-        position += size + size % 2
-    return None

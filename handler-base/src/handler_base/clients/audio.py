@@ -9,7 +9,16 @@ from typing import Final
 
 from handler_base.errors import UpstreamError
 
-__all__ = ["DEFAULT_RATE", "SpeechAudio", "SpeechChunk", "WavStream", "media_format", "pcm_rate", "pcm_to_wav"]
+__all__ = [
+    "DEFAULT_RATE",
+    "SpeechAudio",
+    "SpeechChunk",
+    "WavStream",
+    "media_format",
+    "pcm_rate",
+    "pcm_to_wav",
+    "wav_data_bytes",
+]
 
 DEFAULT_RATE: Final = 24_000
 """Samples a second of raw PCM where neither the server nor the settings say."""
@@ -33,6 +42,8 @@ _FORMATS: Final = {
 _PCM: Final = 1
 _EXTENSIBLE: Final = 0xFFFE
 _LONGEST_HEADER: Final = 64 * 1024
+_MOST_PARTS: Final = 64
+"""Parts of a WAV file before its samples; a file of nothing but parts would take a second to look through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,33 @@ def pcm_to_wav(pcm: bytes, sample_rate: int, channels: int = 1) -> bytes:
         *(sample_rate, sample_rate * frame, frame, 16, b"data", len(pcm)),
     )
     return head + pcm
+
+
+def wav_data_bytes(wav: bytes) -> int | None:
+    """Return how many bytes of samples a WAV file has; None where its header says nothing of them or is cut off.
+
+    The size in the header may be a placeholder, or that of a file which was cut off later: what is there counts.
+    """
+    position = 12
+    if wav[:4] != b"RIFF" or wav[8:position] != b"WAVE":
+        return None
+    described = False
+    for _ in range(_MOST_PARTS):
+        if position + 8 > len(wav):
+            break
+        name, size = struct.unpack_from("<4sI", wav, position)
+        position += 8
+        if name == b"data":
+            return min(size, len(wav) - position) if described else None
+        if name == b"fmt ":
+            if size < 16 or position + 16 > len(wav):
+                return None
+            _, channels, rate = struct.unpack_from("<HHI", wav, position)
+            if not channels or not rate:
+                return None
+            described = True
+        position += size + size % 2
+    return None
 
 
 class WavStream:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from handler_base.clients.audio import pcm_to_wav
 from handler_base.clients.dialects import DialectMemory, Refusal, choose
@@ -21,10 +22,12 @@ from handler_base.clients.transcription import (
     read_transcription,
 )
 from handler_base.deadline import Deadline
-from handler_base.errors import UnsupportedFormatError, UpstreamError
+from handler_base.errors import FleetError, PayloadTooLargeError, UnsupportedFormatError, UpstreamError
 from handler_base.telemetry import names
 
 __all__ = ["TRANSCRIPTION_PATHS", "STTClient"]
+
+_A = TypeVar("_A")
 
 _MEDIA_TYPES: Final = {
     "wav": "audio/wav",
@@ -82,6 +85,12 @@ _DIALECTS: Final[tuple[_Dialect, ...]] = (
     _OpenAI(""),
 )
 
+_FAULTS_OF_RECORDINGS: Final[Mapping[str, Callable[[], FleetError]]] = {
+    "http_413": partial(PayloadTooLargeError, "The recording is too long for the transcription server."),
+    "http_415": partial(UnsupportedFormatError, "The transcription server does not read recordings of this kind."),
+}
+"""What the statuses that can only mean the recording say of it."""
+
 TRANSCRIPTION_PATHS: Final = tuple(dialect.path for dialect in _DIALECTS if dialect.path)
 """Paths a base URL may end with."""
 
@@ -131,7 +140,8 @@ class STTClient:
             deadline: When the text is due.
 
         Raises:
-            UnsupportedFormatError: The format is none of these.
+            UnsupportedFormatError: The format is none of these, or the server does not read it.
+            PayloadTooLargeError: The server says that the recording is too large.
             UpstreamUnavailableError: No server can be reached, or all are busy.
             UpstreamError: The answer is an error or makes no sense.
             DeadlineExceededError: The deadline passed.
@@ -146,7 +156,7 @@ class STTClient:
                     answer = await endpoint.exchange(request, deadline=deadline, context=context, passing=passing)
                     return read_transcription(answer) if answer.status < 300 else Refusal(answer.status)
 
-                return await self._dialects.ask(endpoint, send)
+                return await self._ask(endpoint, send)
 
             return await self._http.run(attempt, deadline=deadline, span=observed.span)
 
@@ -182,7 +192,7 @@ class STTClient:
                     )
                     return stream if isinstance(stream, HttpStream) else Refusal(stream.status)
 
-                return await self._dialects.ask(endpoint, send)
+                return await self._ask(endpoint, send)
 
             stream = await self._http.run(attempt, deadline=deadline, span=observed.span)
             try:
@@ -202,6 +212,16 @@ class STTClient:
                 await stream.finish()
             finally:
                 stream.close()
+
+    async def _ask(self, endpoint: Endpoint, send: Callable[[_Dialect, frozenset[int]], Awaitable[_A | Refusal]]) -> _A:
+        """Ask in the endpoint's dialect; statuses that speak of the recording become its errors."""
+        try:
+            return await self._dialects.ask(endpoint, send)
+        except AttemptError as error:
+            kind = _FAULTS_OF_RECORDINGS.get(error.reason)
+            if kind is None:
+                raise
+            raise AttemptError(kind(), error.reason, elsewhere=False) from None
 
     def _question(
         self, audio: bytes, audio_format: str, sample_rate: int, language: str, prompt: str, *, stream: bool
