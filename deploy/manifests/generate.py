@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ _MARK: Final = "# Written by `make manifests`; change deploy/manifests"
 """How files begin that nobody wrote by hand."""
 
 
+@cache
 def generated() -> Mapping[str, str]:
     """Return the text of each file, by its path from the root of the checkout."""
     services = declared_services()

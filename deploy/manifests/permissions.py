@@ -83,7 +83,7 @@ def owned_by_operator(services: Iterable[Declared]) -> tuple[str, ...]:
 
 def inbox_of(user: str) -> str:
     """Return the prefix of a user's own inboxes."""
-    return CLIENT_INBOX if user == CLIENT else f"_INBOX_{user}"
+    return CLIENT_INBOX if user in {CLIENT, OWNER} else f"_INBOX_{user}"
 
 
 def _service(service: Declared) -> User:
@@ -262,7 +262,7 @@ def _owner(services: tuple[Declared, ...]) -> User:
         OWNER,
         "The controller that makes streams, consumers and buckets where an operator owns them.",
         (Grant("streams, consumers and buckets", ("$JS.API.INFO", "$JS.API.STREAM.NAMES", *api)),),
-        # The controller's library has no setting for another prefix.
+        # The controller has no setting for another prefix.
         (Grant("its inboxes", (f"{CLIENT_INBOX}.>",)),),
     )
 

@@ -23,10 +23,19 @@ _DELIVER: Final = {"new": "new", "all": "all"}
 _RECORDINGS_KEPT: Final = timedelta(hours=1)
 """Voice audio, as the contract says."""
 
-_LARGEST_FILE: Final = 16 * 1024**3
-"""Bytes of a file stream: a bound for a leak, far above what the ages leave; memory streams have a smaller one."""
+_MIB: Final = 1024**2
+_SIZES: Final = {
+    "COMPANIONS_LOGINS": 256 * _MIB,
+    "COMPANIONS_CHAT": 2048 * _MIB,
+    "AI_CHAT_STREAM": 256 * _MIB,
+    "AI_VOICE_STREAM": 4096 * _MIB,
+    "AI_PIPELINE": 512 * _MIB,
+    "AI_EVENTS": 4096 * _MIB,
+    "AI_DEAD_LETTER": 1024 * _MIB,
+}
+"""Most bytes of each stream. The server sets them aside, so that all of them have to fit its volume."""
 
-_LARGEST_MEMORY: Final = 256 * 1024**2
+_RECORDINGS_SIZE: Final = 4096 * _MIB
 
 
 def stream_resources(
@@ -80,7 +89,7 @@ def _stream(stream: StreamSpec) -> Document:
             "storage": stream.storage,
             "replicas": 1 if in_memory else _REPLICAS,
             "maxAge": _duration(stream.max_age),
-            "maxBytes": _LARGEST_MEMORY if in_memory else _LARGEST_FILE,
+            "maxBytes": _SIZES[stream.name],
             "maxMsgs": -1,
             "maxMsgSize": -1,
             "maxConsumers": -1,
@@ -129,7 +138,7 @@ def _object_store(store: str) -> Document:
         "ttl": _duration(_RECORDINGS_KEPT),
         "storage": "file",
         "replicas": _REPLICAS,
-        "maxBytes": _LARGEST_FILE,
+        "maxBytes": _RECORDINGS_SIZE,
     }
     return _resource("ObjectStore", f"obj-{_name(store)}", spec)
 

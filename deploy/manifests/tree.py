@@ -7,6 +7,7 @@ from typing import Final
 
 from deploy.manifests import charts, streams
 from deploy.manifests.charts import CHARTS, helm_release, helm_repository, namespace
+from deploy.manifests.declarations import declared_services
 from deploy.manifests.documents import (
     NAMESPACE,
     Document,
@@ -61,7 +62,8 @@ _STREAMS_READY: Final[tuple[Document, ...]] = tuple(
 
 def kubernetes_files() -> Mapping[str, str]:
     """Return the text of every file, by its path below `deploy/kubernetes`."""
-    everybody = users(app.service for app in apps())
+    # Of services with their own defaults, not as they are deployed: the same file serves everybody.
+    everybody = users(declared_services())
     found: dict[str, str] = {}
     for app in apps():
         found |= _app_files(app)
@@ -151,7 +153,7 @@ def _streams_files() -> dict[str, str]:
 
 
 def _nats_files(everybody: tuple[User, ...]) -> dict[str, str]:
-    values = charts.nats_values(password_variables(everybody), owned_by_operator(app.service for app in apps()))
+    values = charts.nats_values(password_variables(everybody), owned_by_operator(declared_services()))
     ports = [(4222, [NAMESPACE, "nats"]), (8222, ["keda", MONITORING_NAMESPACE]), (7777, [MONITORING_NAMESPACE])]
     files = _chart_files("nats", values, ports=ports, secrets=True, files={"nats-accounts": ("accounts.conf",)})
     return {**files, "apps/nats/nats/app/accounts.conf": accounts_conf(everybody)}

@@ -36,14 +36,15 @@ class GuardedServer:
 
     Args:
         operator_owns: Whether streams, consumers and buckets belong to an operator.
+        config: More of the server's configuration.
     """
 
-    def __init__(self, *, operator_owns: bool = False) -> None:
+    def __init__(self, *, operator_owns: bool = False, config: str = "") -> None:
         may_not = owned_by_operator(SERVICES.values()) if operator_owns else ()
         self._users = users(SERVICES.values())
         passwords = {variable: f"of{variable.lower()}" for variable in password_variables(self._users)}
         self._server = NatsServer(
-            f"max_payload: 8MB\n{ACCOUNTS.read_text(encoding='utf-8')}",
+            f"max_payload: 8MB\n{config}{ACCOUNTS.read_text(encoding='utf-8')}",
             environment={**passwords, SERVICES_MAY_NOT: json.dumps(list(may_not))},
         )
         self._passwords = passwords
