@@ -61,6 +61,15 @@ async def test_the_rate_is_what_the_server_says(tts: TtsCaller, server: FakeTTS,
     assert heard.audio == server.pcm
 
 
+async def test_a_rate_that_the_server_does_not_say_is_a_setting(
+    start: StartTts, caller: TtsCaller, server: FakeTTS
+) -> None:
+    server.script.tell_rate = False
+    await start(tts_sample_rate=22_050)
+    heard = await caller.say("Hello there.")
+    assert {chunk.sample_rate for chunk in heard.chunks} == {22_050}
+
+
 async def test_sentences_are_spoken_in_their_order(tts: TtsCaller, server: FakeTTS) -> None:
     heard = await tts.say(TEXT)
     assert_whole(heard)

@@ -148,6 +148,12 @@ class InferenceSettings(Settings):
     whisper_model: str = Field("", description="Model name sent to servers that want one.")
     tts_model: str = Field("", description="Model name sent to servers that want one.")
     tts_voice: str = Field("", description="Voice used when a request names none.")
+    tts_sample_rate: int = Field(
+        24_000,
+        ge=8_000,
+        le=192_000,
+        description="Samples a second of raw speech whose rate the server does not tell; OpenAI's is 24,000.",
+    )
     llm_max_tokens: int = Field(1024, ge=1, description="Most tokens an answer may have.")
     llm_temperature: float = Field(0.2, ge=0, le=2, description="Sampling temperature.")
     llm_context_tokens: int = Field(8192, ge=256, description="Context window of the model, in tokens.")

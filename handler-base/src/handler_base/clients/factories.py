@@ -82,4 +82,10 @@ def tts_client(settings: InferenceSettings, pool: HttpPool) -> TTSClient:
         known_paths=SPEECH_PATHS,
         most_bytes=_LONGEST_SPEECH,
     )
-    return TTSClient(http, model=settings.tts_model, voice=settings.tts_voice, dialect=settings.tts_dialect)
+    return TTSClient(
+        http,
+        model=settings.tts_model,
+        voice=settings.tts_voice,
+        dialect=settings.tts_dialect,
+        sample_rate=settings.tts_sample_rate,
+    )
