@@ -26,7 +26,7 @@ INFERENCE_URLS: Final = ("VLLM_URL", "EMBEDDINGS_URL", "RERANKER_URL", "WHISPER_
 
 SERVICES: Final[Mapping[str, str]] = {
     "chat_handler": "questions in text",
-    "voice_assistant": "spoken questions",
+    "voice_assistant": "spoken questions, live conversation",
     "stt_module": "live audio to text",
     "tts_module": "text to speech, voices",
     "pipeline_bridge": "pipelines",

@@ -50,7 +50,6 @@ NO_RECORDINGS = {
     [
         (WAV, AudioFormat.WAV),
         (wav_file(b"\0\0", 8000, streamed=True), AudioFormat.WAV),
-        (WAV[:-9], AudioFormat.WAV),
         (WAV[:36] + b"LIST\x03\0\0\0abc\0" + WAV[36:], AudioFormat.WAV),
         (b"\x1a\x45\xdf\xa3 and so on", AudioFormat.WEBM),
         (b"ID3\x04 and so on", AudioFormat.MP3),
@@ -66,6 +65,13 @@ def test_a_recording_is_what_its_first_bytes_say(audio: bytes, found: AudioForma
 @pytest.mark.parametrize("audio", NO_RECORDINGS.values(), ids=NO_RECORDINGS)
 def test_what_is_no_recording_is_refused(audio: bytes) -> None:
     with pytest.raises(UnsupportedFormatError):
+        check_recording(audio, "wav")
+
+
+@pytest.mark.parametrize("there", [44, 60, len(WAV) - 9])
+def test_a_recording_that_lost_its_end_is_not_half_answered(there: int) -> None:
+    audio = check_speech(WAV[:there])
+    with pytest.raises(InvalidRequestError, match="cut off"):
         check_recording(audio, "wav")
 
 

@@ -49,6 +49,7 @@ def bad_recordings() -> dict[str, bytes]:
         "0 bytes": b"",
         "half a header": GOOD[:20],
         "a header without samples": GOOD[:44],
+        "truncated": wav_file(bytes(2 * large), 16_000)[:large],
         "a header that is wrong": GOOD[:22] + b"\0\0" + GOOD[24:] + bytes(large),
         "a header that points nowhere": b"RIFF\xff\xff\xff\xffWAVE" + b"junk\xff\xff\xff\x7f" + bytes(large),
         "many empty parts": b"RIFF\xff\xff\xff\xffWAVE" + b"junk\0\0\0\0" * (large // 8),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from handler_base.clients import TTSClient
-from handler_base.clients.audio import wav_data_bytes
+from handler_base.clients.audio import find_wav_data
 from handler_base.deadline import Deadline
 from handler_base.errors import (
     FleetError,
@@ -57,7 +57,7 @@ class Speakers:
         """Give the name to ask the speech server for; it holds until the context ends.
 
         Raises:
-            InvalidRequestError: The recording is not base64.
+            InvalidRequestError: The recording is not base64, or has lost its end.
             UnsupportedFormatError: The recording is not a WAV file.
             FleetError: The speech server cannot make the voice.
         """
@@ -120,6 +120,9 @@ def _recording(text: str) -> tuple[bytes, str]:
         wav = base64.b64decode(text.rpartition(",")[2].strip(), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidRequestError("speaker_wav_b64 is not base64.") from error
-    if not wav_data_bytes(wav):
+    data = find_wav_data(wav)
+    if data is None or not data.told:
         raise UnsupportedFormatError("speaker_wav_b64 must be a WAV file with sound in it.")
+    if data.cut_off:
+        raise InvalidRequestError("speaker_wav_b64 is cut off: it holds less than its header says.")
     return wav, hashlib.sha256(wav).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from handler_base.clients.audio import wav_data_bytes
+from handler_base.clients.audio import find_wav_data
 from handler_base.errors import InvalidRequestError, UnsupportedFormatError
 from handler_base.messages.domain import AudioFormat, check_transcript
 
@@ -29,7 +29,8 @@ def check_speech(audio: bytes) -> bytes:
     Raises:
         NothingHeardError: There is not.
     """
-    if not audio or (audio[:4] == b"RIFF" and wav_data_bytes(audio) == 0):
+    wav = find_wav_data(audio)
+    if not audio or (wav is not None and wav.told == 0):
         raise NothingHeardError
     return audio
 
@@ -43,11 +44,16 @@ def check_recording(audio: bytes, named: str) -> AudioFormat:
 
     Raises:
         UnsupportedFormatError: It is none that questions may have, whatever it is called.
+        InvalidRequestError: It has lost its end.
     """
     AudioFormat.named(named)
     if audio[:4] == b"RIFF" and audio[8:12] == b"WAVE":
-        if wav_data_bytes(audio) is None:
+        wav = find_wav_data(audio)
+        if wav is None:
             raise UnsupportedFormatError("The audio has a broken header.")
+        if wav.cut_off:
+            # Half a question would get an answer to something else.
+            raise InvalidRequestError("The recording is cut off: it holds less than its header says.")
         return AudioFormat.WAV
     if audio[:4] == _WEBM:
         return AudioFormat.WEBM

@@ -13,11 +13,12 @@ __all__ = [
     "DEFAULT_RATE",
     "SpeechAudio",
     "SpeechChunk",
+    "WavData",
     "WavStream",
+    "find_wav_data",
     "media_format",
     "pcm_rate",
     "pcm_to_wav",
-    "wav_data_bytes",
 ]
 
 DEFAULT_RATE: Final = 24_000
@@ -42,6 +43,8 @@ _FORMATS: Final = {
 _PCM: Final = 1
 _EXTENSIBLE: Final = 0xFFFE
 _LONGEST_HEADER: Final = 64 * 1024
+_PLACEHOLDER: Final = 0x7FFF_0000
+"""Who writes a file while it grows puts a size from here on, or none, into its header."""
 _MOST_PARTS: Final = 64
 """Parts of a WAV file before its samples; a file of nothing but parts would take a second to look through."""
 
@@ -101,11 +104,26 @@ def pcm_to_wav(pcm: bytes, sample_rate: int, channels: int = 1) -> bytes:
     return head + pcm
 
 
-def wav_data_bytes(wav: bytes) -> int | None:
-    """Return how many bytes of samples a WAV file has; None where its header says nothing of them or is cut off.
+@dataclass(frozen=True, slots=True)
+class WavData:
+    """The samples of a WAV file, by its header.
 
-    The size in the header may be a placeholder, or that of a file which was cut off later: what is there counts.
+    Attributes:
+        told: Bytes that there should be; as many as there are, where the header has a stream's placeholder.
+        there: Bytes that there are.
     """
+
+    told: int
+    there: int
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the file has lost its end."""
+        return self.there < self.told
+
+
+def find_wav_data(wav: bytes) -> WavData | None:
+    """Return what a WAV file says of its samples; None where it is none, or its header makes no sense."""
     position = 12
     if wav[:4] != b"RIFF" or wav[8:position] != b"WAVE":
         return None
@@ -116,7 +134,9 @@ def wav_data_bytes(wav: bytes) -> int | None:
         name, size = struct.unpack_from("<4sI", wav, position)
         position += 8
         if name == b"data":
-            return min(size, len(wav) - position) if described else None
+            there = len(wav) - position
+            told = there if size == 0 or size >= _PLACEHOLDER else size
+            return WavData(told, min(told, there)) if described else None
         if name == b"fmt ":
             if size < 16 or position + 16 > len(wav):
                 return None

@@ -204,6 +204,9 @@ def _tell(spoken: _Spoken, output: Output, options: SayOptions) -> None:
     elif error is not None:
         refuse(error)
     else:
-        length = "" if spoken.file else f", {samples.seconds:.1f} s at {samples.sample_rate} Hz"
         where = f"Saved {options.output}" if options.output is not None else "Spoken"
-        print_text(f"{where}{length}; the first sound came after {first:.0f} ms.")
+        if spoken.file:
+            print_text(f"{where}, after {first:.0f} ms.")
+        else:
+            length = f"{samples.seconds:.1f} s at {samples.sample_rate} Hz"
+            print_text(f"{where}, {length}; the first sound came after {first:.0f} ms.")
