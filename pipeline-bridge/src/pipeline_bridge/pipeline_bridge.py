@@ -15,6 +15,7 @@ from handler_base.messages.subjects import PIPELINE_EVENT, PIPELINE_STATUS, PIPE
 from handler_base.nats_client import NatsConnection
 from pipeline_bridge.catalog import CatalogWatch, EngineName
 from pipeline_bridge.choosing import EngineChoice
+from pipeline_bridge.describing import described
 from pipeline_bridge.engines import Access, ArgoEngine, Engine, KubeflowEngine, LocalEngine, RunRequest
 from pipeline_bridge.inboxes import Inboxes
 from pipeline_bridge.runs import RunKeeper, now
@@ -70,6 +71,10 @@ class PipelineBridge(Handler[BridgeSettings]):
         )
         self._inboxes = Inboxes(connection, self.name)
         return (self._runs, self._inboxes, self._table)
+
+    def metadata(self) -> Mapping[str, str]:
+        """Return the pipelines that may be triggered, with their parameters."""
+        return {"pipelines": described(self._table.catalog, self._choice)}
 
     def dependencies(self) -> Mapping[str, bool]:
         """Return which engines answer, of those that some pipeline runs on, and whether the table is valid."""

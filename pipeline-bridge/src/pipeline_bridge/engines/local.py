@@ -24,8 +24,11 @@ __all__ = ["LocalEngine"]
 log = logging.getLogger(__name__)
 
 _STOP_SECONDS: Final = 10.0
-_NOT_FOR_STEPS: Final = ("NATS_", "ARGO_", "KUBEFLOW_", "HEALTH_", "PIPELINE")
-"""Settings of the bridge alone: a step has no business with them."""
+_ATTEMPTS: Final = 3
+"""At a step that is killed by a signal; one that says why it failed is not tried again."""
+
+_NOT_FOR_STEPS: Final = ("ARGO_", "KUBEFLOW_", "HEALTH_", "PIPELINE")
+"""Settings of the bridge alone: a step has no business with them. NATS it may need: batches ask the fleet there."""
 
 _decoder: Final = msgspec.json.Decoder(Report)
 
@@ -96,6 +99,16 @@ class LocalEngine:
             self._cancelled.pop(run.run_id, None)
 
     async def _step(self, module: str, view: _View, stop: asyncio.Event) -> AsyncGenerator[Update, None]:
+        """Run a step; one that was killed, as the system does when memory runs out, goes on where it was."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            async with contextlib.aclosing(self._attempt(module, view, stop)) as updates:
+                async for update in updates:
+                    yield update
+            if not view.killed or attempt == _ATTEMPTS:
+                return
+            log.warning("a step was killed; it is started again", extra={"run_id": view.run.run_id, "step": module})
+
+    async def _attempt(self, module: str, view: _View, stop: asyncio.Event) -> AsyncGenerator[Update, None]:
         process = await self._started(module, view.run)
         logs = asyncio.get_running_loop().create_task(_log(process, view.run.run_id, module))
         stopping = asyncio.get_running_loop().create_task(_stop(process, stop))
@@ -109,6 +122,7 @@ class LocalEngine:
             stopping.cancel()
             await _end(process)
             await logs
+        view.killed = status < 0 and not stop.is_set()
         if stop.is_set():
             view.failure = "The run was cancelled."
         elif status != 0:
@@ -148,6 +162,7 @@ class _View:
     def __init__(self, run: RunRef) -> None:
         self.run = run
         self.failure = ""
+        self.killed = False
         self._progress = ""
         self._message = ""
         self._artifacts: tuple[Produced, ...] = ()
