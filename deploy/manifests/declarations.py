@@ -10,6 +10,7 @@ from typing import Any, Final
 from handler_base.config import Settings
 from handler_base.handler import Endpoint, Handler, consumers_of, endpoints_of, stream_of
 from handler_base.messages.streams import AI_DEAD_LETTER, AI_EVENTS, BucketSpec, StreamSpec
+from handler_base.messages.subjects import Subject
 from handler_base.nats_client import ConsumerSpec
 
 __all__ = ["PACKAGES", "Declared", "declared_services"]
@@ -76,6 +77,11 @@ class Declared:
         return tuple(self.handler.object_stores(self.settings)) if self.handler is not None else ()
 
     @property
+    def listens(self) -> tuple[Subject, ...]:
+        """What it subscribes to besides pulling it."""
+        return self.handler.listens if self.handler is not None else ()
+
+    @property
     def publishes(self) -> tuple[str, ...]:
         """More patterns that its workers publish on."""
         return self.handler.publishes if self.handler is not None else ()
@@ -98,11 +104,11 @@ def _of_package(package: str) -> list[Declared]:
 
 
 def _handlers(package: str) -> list[type[Handler[Any]]]:
-    offered = vars(importlib.import_module(package))
+    module = importlib.import_module(package)
+    # By name: a package may load what it offers only when it is asked for.
+    offered = (getattr(module, name) for name in sorted(getattr(module, "__all__", ())))
     return [
-        value
-        for _, value in sorted(offered.items())
-        if isinstance(value, type) and issubclass(value, Handler) and "name" in vars(value)
+        value for value in offered if isinstance(value, type) and issubclass(value, Handler) and "name" in vars(value)
     ]
 
 

@@ -88,7 +88,7 @@ def inbox_of(user: str) -> str:
 
 def _service(service: Declared) -> User:
     grants = [
-        Grant("answers in the caller's inbox", (f"{CLIENT_INBOX}.>", f"{inbox_of(OPERATOR)}.>")),
+        Grant("answers in the caller's inbox", tuple(_inboxes(service))),
         Grant("what it publishes", _published(service)),
     ]
     if any("response_subject" in endpoint.schema.__struct_fields__ for endpoint in service.endpoints):
@@ -110,6 +110,16 @@ def _service(service: Declared) -> User:
     return User(service.name, description, _compact(grants), _compact(heard), is_service=True)
 
 
+def _inboxes(service: Declared) -> Iterator[str]:
+    yield from (f"{CLIENT_INBOX}.>", f"{inbox_of(OPERATOR)}.>")
+    heard = set(_heard(service))
+    for subject in _subjects(publisher=service.name):
+        if subject.pattern in heard:
+            # Its replicas ask each other.
+            yield f"{inbox_of(service.name)}.>"
+            return
+
+
 def _published(service: Declared) -> tuple[str, ...]:
     events = service.handler.events if service.handler is not None else None
     found = [
@@ -124,6 +134,7 @@ def _published(service: Declared) -> tuple[str, ...]:
 def _heard(service: Declared) -> tuple[str, ...]:
     """Return the subjects it subscribes to; what it pulls from streams is not among them."""
     core = {subject.pattern for endpoint in service.endpoints for subject in endpoint.core}
+    core |= {subject.pattern for subject in service.listens}
     pulled = [pattern for consumer in service.consumers for pattern in consumer.filter_subjects]
     return tuple(
         subject.pattern
@@ -187,7 +198,12 @@ def _writer_api(store: str) -> tuple[str, ...]:
     """Return what it takes to put objects into a store; putting one in again purges its earlier pieces."""
     stream = f"OBJ_{store}"
     verbs = ("STREAM.INFO", "STREAM.MSG.GET", "STREAM.PURGE", "DIRECT.GET")
-    return (f"$O.{store}.>", *(f"$JS.API.{verb}.{stream}" for verb in verbs), f"$JS.API.DIRECT.GET.{stream}.>")
+    api = (*(f"$JS.API.{verb}.{stream}" for verb in verbs), f"$JS.API.DIRECT.GET.{stream}.>", *_reader_api(stream))
+    return (f"$O.{store}.>", *dict.fromkeys(api))
+
+
+def _made(store: str) -> str:
+    return f"$JS.API.STREAM.CREATE.OBJ_{store}"
 
 
 def _stores(services: Iterable[Declared]) -> tuple[str, ...]:
@@ -235,6 +251,10 @@ def _operator(services: tuple[Declared, ...]) -> User:
         (
             Grant("any message of the contract", tuple(one.pattern for one in ALL if one is not DEAD_LETTER)),
             Grant("streams, dead letters, events, forgetting", (*api, *buckets)),
+            *(
+                Grant(f"puts recordings into object store {store}", (*_writer_api(store), _made(store)))
+                for store in _stores(services)
+            ),
             Grant("service discovery", ("$SRV.>",)),
         ),
         (

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import re
+import struct
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +18,17 @@ from typer.testing import CliRunner
 
 from deploy.tests.permissions.guarded import SERVICES, GuardedServer, LogIn
 from handler_base.cli.app import app
-from handler_base.messages import ChatRequest, GreetingRequest, LoginEvent, VoiceRequest
+from handler_base.messages import (
+    ChatRequest,
+    Encoding,
+    GreetingRequest,
+    LoginEvent,
+    PipelineStatus,
+    PipelineTrigger,
+    VoiceRequest,
+    decode,
+    encode,
+)
 from handler_base.messages.subjects import (
     CHAT_EVENT,
     CHAT_GREETING_REQUEST,
@@ -22,21 +36,27 @@ from handler_base.messages.subjects import (
     CHAT_LOGIN,
     CHAT_USER_MESSAGE,
     CLIENT,
+    PIPELINE_CANCEL,
+    PIPELINE_STATUS,
+    PIPELINE_TRIGGER,
     TTS_VOICES_LIST,
     TTS_VOICES_REFRESH,
     VOICE_REQUEST_LEGACY,
 )
-from handler_base.nats_client import DeadLetters, NatsConnection, discover
+from handler_base.nats_client import DeadLetters, Msg, NatsConnection, ObjectStore, discover
 from handler_base.sessions.archive import Archive
 from handler_base.testing.chat_caller import ChatCaller
 from handler_base.testing.inference import FakeLLM, FakeSTT, FakeTTS
 from handler_base.testing.inference.speech import wav_file
+from handler_base.testing.live_caller import LiveCaller
 from handler_base.testing.service_process import ServiceProcess
+from handler_base.testing.stt_caller import SttCaller
 from handler_base.testing.tts_caller import TtsCaller
 from handler_base.testing.voice_caller import VoiceCaller
 from handler_base.testing.waiting import wait_until
 
 WAIT = 15
+RATE = 16_000
 PLAIN = {"REDIS_URL": "none", "ARCHIVE_MODE": "off"}
 
 
@@ -158,10 +178,11 @@ async def test_the_archive_by_itself(
 
 async def test_the_voice_assistant(server: GuardedServer, log_in: LogIn, models: dict[str, str]) -> None:
     recording = wav_file(b"\x01\x02" * 8000, 16000)
-    owner = await nats.connect(server.url, user="streams", password=server.password("streams"))
-    await owner.jetstream().create_object_store("audio")
+    await ObjectStore(await log_in(server, "operator")).make_bucket("audio", max_age=timedelta(hours=1))
     front = await nats.connect(server.url, user=CLIENT, password=server.password(CLIENT))
     await (await front.jetstream().object_store("audio")).put("question", recording)
+    await front.close()
+    await ObjectStore(await log_in(server, CLIENT)).put("audio", "question", recording)
     async with process(server, "voice-assistant", **models) as service:
         caller = VoiceCaller(await log_in(server, CLIENT))
         for request in (
@@ -177,8 +198,6 @@ async def test_the_voice_assistant(server: GuardedServer, log_in: LogIn, models:
         await asked.heard()
         assert "voice-assistant" in await names(await log_in(server, "operator"))
         assert await service.terminate() == 0
-    await owner.close()
-    await front.close()
     assert server.violations == []
 
 
@@ -192,3 +211,69 @@ async def test_the_tts_module(server: GuardedServer, log_in: LogIn, models: dict
         assert "tts-module" in await names(await log_in(server, "operator"))
         assert await service.terminate() == 0
     assert server.violations == []
+
+
+def sound(seconds: float, level: int) -> bytes:
+    """Return what a detector by loudness takes for speech, or for a quiet room."""
+    samples = (int(level * math.sin(at * 0.09) * (1 + math.sin(at * 0.002)) / 2) for at in range(int(seconds * RATE)))
+    return b"".join(struct.pack("<h", sample) for sample in samples)
+
+
+async def test_the_stt_module(server: GuardedServer, log_in: LogIn, models: dict[str, str]) -> None:
+    async with process(server, "stt-module", **models, VAD="energy") as service:
+        caller = SttCaller(await log_in(server, CLIENT))
+        heard = await caller.say(sound(0.5, 30) + sound(1.0, 12_000) + sound(0.8, 30))
+        assert [final.transcript for final in heard.finals] == ["What is NATS?"]
+        assert "stt-module" in await names(await log_in(server, "operator"))
+        assert await service.terminate() == 0
+    assert server.violations == []
+
+
+async def test_a_live_conversation_between_two_replicas(
+    server: GuardedServer, log_in: LogIn, models: dict[str, str]
+) -> None:
+    async with (
+        process(server, "voice-assistant", **models) as one,
+        process(server, "voice-assistant", **models) as other,
+    ):
+        caller = LiveCaller(await log_in(server, "operator"))
+        sessions = [await caller.open(f"live-{number}") for number in range(4)]
+        for session in sessions:
+            for turn in (1, 2):
+                await session.say("When is the lamp lit?")
+                await session.answered(turn)
+        await sessions[0].interrupt()
+        await sessions[1].cancel()
+        assert await one.terminate() == await other.terminate() == 0
+    assert server.violations == []
+
+
+async def test_the_pipeline_bridge(server: GuardedServer, log_in: LogIn, fleet: Fleet) -> None:
+    nowhere = {"PIPELINE_ENGINE": "configured", "ARGO_HOST": "http://127.0.0.1:1", "SUBMIT_TIMEOUT": "0.2"}
+    async with process(server, "pipeline-bridge", **nowhere) as service:
+        client = await log_in(server, CLIENT)
+        told: asyncio.Queue[Msg] = asyncio.Queue()
+        await client.subscribe(PIPELINE_STATUS.format(request_id="run-1"), told.put_nowait)
+        await client.flush()
+        parameters = {"source-url": "https://example.org/"}
+        trigger = PipelineTrigger(request_id="run-1", pipeline="document-ingestion", parameters=parameters)
+        inbox = client.new_inbox()
+        await client.subscribe(inbox, told.put_nowait)
+        await client.publish(PIPELINE_TRIGGER.template, encode(trigger), reply=inbox)
+        statuses: list[str] = []
+        while not {"failed", "error"} & set(statuses):
+            msg = await asyncio.wait_for(told.get(), WAIT)
+            if "Message-Type" in (msg.headers or {}):
+                statuses.append(decode(PipelineStatus, msg.data, Encoding.MSGPACK).status)
+        assert "submitted" in statuses
+        assert "run-1" in await fleet("runs")
+        await client.publish(PIPELINE_CANCEL.format(request_id="run-1"))
+        assert "pipeline-bridge" in await names(await log_in(server, "operator"))
+        assert await service.terminate() == 0
+    assert server.violations == []
+
+
+def test_every_service_does_its_work_here() -> None:
+    built = {name for name, service in SERVICES.items() if service.handler is not None}
+    tried = set(re.findall(r'process\(server, "([a-z-]+)"', Path(__file__).read_text(encoding="utf-8")))
+    assert built <= tried

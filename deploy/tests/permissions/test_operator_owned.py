@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from handler_base.nats_client import ApiError, JetStreamApi, Msg, NatsConnection
 from handler_base.testing.chat_caller import ChatCaller
 from handler_base.testing.inference import FakeLLM
 from handler_base.testing.service_process import ServiceProcess
+from handler_base.testing.waiting import wait_until
 
 LATER_FORM: Final = "feature_flags { js_ack_fc_v2: true }\n"
 """Acknowledgement subjects with domain and account, as servers may send them from 2.15 on."""
@@ -63,8 +63,14 @@ class FakeStreamController:
             for one in documents_of("KeyValue"):
                 spec = one["spec"]
                 ttl = duration(spec["ttl"]).total_seconds() if "ttl" in spec else None
+                # As Go's library does, which the controller uses.
                 config = KeyValueConfig(
-                    spec["bucket"], spec["description"], history=spec["history"], ttl=ttl, storage=_storage(spec)
+                    spec["bucket"],
+                    spec["description"],
+                    history=spec["history"],
+                    ttl=ttl,
+                    storage=_storage(spec),
+                    direct=True,
                 )
                 await client.jetstream().create_key_value(config)
             for one in documents_of("ObjectStore"):
@@ -109,35 +115,50 @@ def _storage(spec: dict[str, Any]) -> StorageType:
     return StorageType.MEMORY if spec["storage"] == "memory" else StorageType.FILE
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[GuardedServer]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[GuardedServer]:
     with GuardedServer(operator_owns=True, config=LATER_FORM) as running:
         yield running
 
 
-async def test_every_service_is_ready_and_works_without_making_anything(server: GuardedServer, log_in: LogIn) -> None:
+@pytest.fixture
+async def made(server: GuardedServer, log_in: LogIn) -> None:
+    """Everything the resources ask for; making it again changes nothing."""
     await FakeStreamController(server, await log_in(server, "streams")).reconcile()
-    async with FakeLLM() as llm, AsyncExitStack() as stack:
-        settings = {"STREAMS_MODE": "verify", "VLLM_URL": llm.url, "REDIS_URL": "none"}
-        started = [
-            ServiceProcess(
-                service.package,
-                {**server.environment(name), **settings, "ARCHIVE_MODE": "only" if name == "chat-archive" else "off"},
-            )
-            for name, service in SERVICES.items()
-            if service.handler is not None
-        ]
-        await asyncio.gather(*(stack.enter_async_context(process) for process in started))
-        caller = ChatCaller(await log_in(server, CLIENT))
-        assert (await caller.put(ChatRequest(message="Hello?", enable_rag=False))).answer.success
-        info = await JetStreamApi(await log_in(server, "chat-handler")).consumer_info("COMPANIONS_CHAT", "chat-handler")
-        assert not isinstance(info, ApiError)
-        assert (info.delivered.consumer_seq, info.num_ack_pending) == (1, 0)
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if service.handler is not None])
+async def test_a_service_is_ready_without_making_anything(server: GuardedServer, name: str) -> None:
+    archive = {"ARCHIVE_MODE": "only" if name == "chat-archive" else "off", "ARCHIVE_URL": "sqlite:///:memory:"}
+    settings = {**server.environment(name), **archive, "STREAMS_MODE": "verify", "REDIS_URL": "none"}
+    async with ServiceProcess(SERVICES[name].package, settings) as service:
+        assert await service.terminate() == 0
     assert server.violations == []
 
 
+@pytest.mark.usefixtures("made")
+async def test_a_question_is_answered_and_settled(server: GuardedServer, log_in: LogIn) -> None:
+    settings = {**server.environment("chat-handler"), "STREAMS_MODE": "verify", "REDIS_URL": "none"}
+    async with (
+        FakeLLM() as llm,
+        ServiceProcess("chat_handler", {**settings, "VLLM_URL": llm.url, "ARCHIVE_MODE": "off"}),
+    ):
+        caller = ChatCaller(await log_in(server, CLIENT))
+        assert (await caller.put(ChatRequest(message="Hello?", enable_rag=False))).answer.success
+        service = JetStreamApi(await log_in(server, "chat-handler"))
+
+        async def settled() -> bool:
+            info = await service.consumer_info("COMPANIONS_CHAT", "chat-handler")
+            assert not isinstance(info, ApiError)
+            return info.delivered.consumer_seq == info.ack_floor.consumer_seq == 1
+
+        await wait_until(settled, timeout=5)
+    assert server.violations == []
+
+
+@pytest.mark.usefixtures("made")
 async def test_acknowledgements_have_the_later_form(server: GuardedServer, log_in: LogIn) -> None:
-    await FakeStreamController(server, await log_in(server, "streams")).reconcile()
     caller = ChatCaller(await log_in(server, CLIENT))
     await caller.client.jetstream_publish("ai.chat.user.ann.message", b"x")
     service = await log_in(server, "chat-handler")

@@ -206,6 +206,7 @@ async def test_everything_a_service_declares_is_allowed(server: GuardedServer, l
         f"$JS.API.STREAM.{verb}.{one.name}" for one in service.streams for verb in ("INFO", "CREATE", "UPDATE")
     }
     heard = {filled(subject) for endpoint in service.endpoints for subject in endpoint.core}
+    heard |= {filled(subject) for subject in service.listens}
     heard |= {filled(endpoint.cancel) for endpoint in service.endpoints if endpoint.cancel is not None}
     assert await refused(connection, publish=sorted(published), subscribe=sorted(heard)) == set()
 

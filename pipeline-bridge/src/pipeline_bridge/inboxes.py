@@ -25,6 +25,9 @@ from handler_base.nats_client.headers import HeaderValue, header
 
 __all__ = ["Inboxes"]
 
+_INBOXES: Final = ("_INBOX.", "_INBOX_")
+"""How inboxes begin; who may log in with a name may have a prefix of that name."""
+
 _KEEP: Final = 60.0
 """Seconds an inbox is remembered: another replica may take the trigger."""
 
@@ -93,7 +96,7 @@ class Inboxes:
                 self._reply(question, status)
 
     def _note(self, msg: Msg) -> None:
-        if not msg.reply.startswith("_INBOX."):
+        if not msg.reply.startswith(_INBOXES):
             return
         try:
             trigger, encoding = _read(msg)
@@ -110,7 +113,7 @@ class Inboxes:
 
     def _refuse(self, msg: Msg) -> None:
         """Answer what cannot be read; the stream's consumer keeps it aside."""
-        if not msg.reply.startswith("_INBOX."):
+        if not msg.reply.startswith(_INBOXES):
             return
         try:
             _read(msg)

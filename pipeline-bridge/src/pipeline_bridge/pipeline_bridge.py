@@ -41,6 +41,7 @@ class PipelineBridge(Handler[BridgeSettings]):
     description: ClassVar[str] = "Starts pipelines, and tells how their runs go."
     events: ClassVar[Subject | None] = PIPELINE_EVENT
     streams: ClassVar[tuple[StreamSpec, ...]] = (AI_PIPELINE,)
+    listens: ClassVar[tuple[Subject, ...]] = (PIPELINE_TRIGGER,)
     buckets: ClassVar[tuple[BucketSpec, ...]] = (PIPELINE_RUNS, PIPELINE_BRIDGES)
 
     def __init__(self, settings: BridgeSettings) -> None:

@@ -45,6 +45,7 @@ class VoiceHandler(Handler[VoiceSettings]):
     description: ClassVar[str] = "Answers spoken questions from documents, aloud."
     streams: ClassVar[tuple[StreamSpec, ...]] = (AI_VOICE_STREAM,)
     events: ClassVar[Subject | None] = VOICE_EVENT
+    listens: ClassVar[tuple[Subject, ...]] = (STT_TRANSCRIPTION,)
 
     @classmethod
     def object_stores(cls, settings: VoiceSettings) -> Sequence[str]:

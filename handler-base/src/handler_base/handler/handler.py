@@ -48,6 +48,7 @@ class Handler(Generic[S]):
         description: One line for people.
         streams: Streams it publishes to, besides those it pulls from.
         events: Subject of the domain events it tells by `Context.record`; None for a service that tells none.
+        listens: Subjects its workers subscribe to as well, though its consumers pull them from their streams.
         publishes: Patterns of subjects its workers publish on, besides those that name it as their publisher.
         buckets: Key-value buckets it keeps its state in.
 
@@ -60,6 +61,7 @@ class Handler(Generic[S]):
     description: ClassVar[str] = ""
     streams: ClassVar[tuple[StreamSpec, ...]] = ()
     events: ClassVar[Subject | None] = None
+    listens: ClassVar[tuple[Subject, ...]] = ()
     publishes: ClassVar[tuple[str, ...]] = ()
     buckets: ClassVar[tuple[BucketSpec, ...]] = ()
 
