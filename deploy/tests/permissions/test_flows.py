@@ -176,7 +176,9 @@ async def test_the_archive_by_itself(
     assert server.violations == []
 
 
-async def test_the_voice_assistant(server: GuardedServer, log_in: LogIn, models: dict[str, str]) -> None:
+async def test_the_voice_assistant(
+    server: GuardedServer, log_in: LogIn, models: dict[str, str], fleet: Fleet, tmp_path: Path
+) -> None:
     recording = wav_file(b"\x01\x02" * 8000, 16000)
     await ObjectStore(await log_in(server, "operator")).make_bucket("audio", max_age=timedelta(hours=1))
     front = await nats.connect(server.url, user=CLIENT, password=server.password(CLIENT))
@@ -196,18 +198,23 @@ async def test_the_voice_assistant(server: GuardedServer, log_in: LogIn, models:
         asked = await caller.begin(VoiceRequest(audio=recording, enable_rag=False))
         await caller.cancel(asked.request_id)
         await asked.heard()
+        # Too large for a message, so that the command puts it into the object store.
+        (tmp_path / "long.wav").write_bytes(wav_file(bytes(9_000_000), 16_000))
+        assert "Heard: What is NATS?" in await fleet("voice", "long.wav", "--no-rag", "--no-play")
         assert "voice-assistant" in await names(await log_in(server, "operator"))
         assert await service.terminate() == 0
     assert server.violations == []
 
 
-async def test_the_tts_module(server: GuardedServer, log_in: LogIn, models: dict[str, str]) -> None:
+async def test_the_tts_module(server: GuardedServer, log_in: LogIn, models: dict[str, str], fleet: Fleet) -> None:
     async with process(server, "tts-module", **models) as service:
         caller = TtsCaller(await log_in(server, CLIENT))
         assert (await caller.say("Hello there.")).said[-1] == "completed"
         for subject in (TTS_VOICES_LIST, TTS_VOICES_REFRESH):
             assert (await caller.request(subject.template)).data
         await caller.cancel(await caller.hear())
+        assert "Saved" in await fleet("say", "Hello there.", "-o", "hello.wav", "--no-play")
+        assert "anna" in await fleet("say", "--voices")
         assert "tts-module" in await names(await log_in(server, "operator"))
         assert await service.terminate() == 0
     assert server.violations == []

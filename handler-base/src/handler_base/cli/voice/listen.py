@@ -76,16 +76,11 @@ async def listen(nats_url: str, source: str, options: ListenOptions) -> None:
 
 
 async def _hear(session: LiveSession, sound: Source, printer: _Printer, patience: timedelta) -> None:
-    async def send() -> None:
-        async for piece in sound.pieces:
-            await session.speak(piece)
-        await session.end(patience)
-
     async def stop() -> None:
         sending.cancel()
         await session.end(patience)
 
-    sending = asyncio.create_task(send(), name="sound")
+    sending = asyncio.create_task(session.speak(sound.pieces, patience), name="sound")
     try:
         with on_interrupt(stop):
             async with aclosing(session.arrivals()) as arrivals:

@@ -92,7 +92,7 @@ class LiveSession:
         self._subject = STT_STREAM.format(session_id=session_id)
         self._inbox = connection.new_inbox()
         self._subjects = (STT_TRANSCRIPTION.format(session_id=session_id), *also, self._inbox)
-        self._arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
+        self._arrived: asyncio.Queue[Msg | FleetError] = asyncio.Queue()
         self._subscriptions: list[Subscription] = []
         self._chunks = 0
         self._over = False
@@ -114,10 +114,20 @@ class LiveSession:
         for subscription in subscriptions:
             await subscription.unsubscribe()
 
-    async def speak(self, samples: bytes) -> None:
-        """Send a piece of sound."""
-        self._chunks += 1
-        await self._send(STTStreamMessage(type="chunk", audio=samples, sequence=self._chunks))
+    async def speak(self, pieces: AsyncIterator[bytes], patience: timedelta) -> None:
+        """Send sound, piece by piece, and say when it is over; what goes wrong, `arrivals` raises.
+
+        Args:
+            pieces: Raw 16 bit mono samples, each when it is heard.
+            patience: See `end`.
+        """
+        try:
+            async for samples in pieces:
+                self._chunks += 1
+                await self._send(STTStreamMessage(type="chunk", audio=samples, sequence=self._chunks))
+            await self.end(patience)
+        except FleetError as error:
+            self.fail(error)
 
     async def end(self, patience: timedelta) -> None:
         """Say that no more comes; the rest is still told.
@@ -128,7 +138,12 @@ class LiveSession:
         if not self._over:
             self._over = True
             await self._send(STTStreamMessage(type="end"))
-            asyncio.get_running_loop().call_later(patience.total_seconds(), self._arrived.put_nowait, None)
+            late = DeadlineExceededError("The end of the session was not told in time.")
+            asyncio.get_running_loop().call_later(patience.total_seconds(), self.fail, late)
+
+    def fail(self, error: FleetError) -> None:
+        """Have `arrivals` raise an error after what has come."""
+        self._arrived.put_nowait(error)
 
     async def arrivals(self) -> AsyncGenerator[Msg]:
         """Yield what comes, for as long as it is asked for.
@@ -136,11 +151,12 @@ class LiveSession:
         Raises:
             UpstreamUnavailableError: Nobody listens.
             DeadlineExceededError: The end was not told in time.
+            FleetError: What `fail` was given.
         """
         while True:
             msg = await self._arrived.get()
-            if msg is None:
-                raise DeadlineExceededError("The end of the session was not told in time.")
+            if isinstance(msg, FleetError):
+                raise msg
             error_of(msg)
             yield msg
 

@@ -98,18 +98,14 @@ async def _converse(connection: NatsConnection, sound: Source, dialogue: Dialogu
     if options.source == MICROPHONE and not options.as_json:
         warn(f"Session {session_id}. Speak, interrupt as you like; Ctrl-C leaves. Wear headphones, or it hears itself.")
 
-    async def send() -> None:
-        async for piece in _with_silence(sound, dialogue, options.timeout):
-            await session.speak(piece)
-        await session.end(options.timeout)
-
     async def stop() -> None:
         sending.cancel()
         dialogue.output.stop()
         await session.end(options.timeout)
 
     async with session:
-        sending = asyncio.create_task(send(), name="sound")
+        pieces = _with_silence(sound, dialogue, options.timeout)
+        sending = asyncio.create_task(session.speak(pieces, options.timeout), name="sound")
         try:
             with on_interrupt(stop):
                 async with aclosing(session.arrivals()) as arrivals:
