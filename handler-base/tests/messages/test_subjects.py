@@ -56,6 +56,8 @@ def test_the_subjects_are_those_of_the_contract() -> None:
         "ai.voice.cancel.{request_id}": ["CancelRequest"],
         "ai.voice.floor.{session_id}": ["VoiceFloor"],
         "ai.voice.stream.{session_id}": ["STTStreamMessage"],
+        # Between the replicas of one service: nothing of a client's crosses it.
+        "ai.voice.stt.replica.{replica}": ["STTStreamMessage"],
         "ai.voice.transcription.{session_id}": ["STTTranscription", "STTInterrupt"],
         "ai.voice.tts.request.{session_id}": ["TTSRequest"],
         "ai.voice.tts.audio.{session_id}": ["TTSAudioChunk", "TTSFullResponse"],

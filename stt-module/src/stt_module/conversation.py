@@ -31,6 +31,9 @@ _SECOND: Final = RATE * SAMPLE_BYTES
 _PIECE: Final = 8 * _SECOND
 """Audio handed over goes in messages of this size, which any server takes."""
 
+_LEFT: Final = -1
+"""Number of the chunks that a session is handed over with: 16 kHz mono, whatever its client sends."""
+
 _PAUSE: Final = bytes(_SECOND)
 
 
@@ -104,7 +107,7 @@ class Conversation:
             await self._session.publish(self.failed(error), error)
         await self._follow(await self._ears.end())
         await self._transcripts.settled()
-        if end is not End.RESTART:
+        if end not in {End.RESTART, End.STOPPED}:
             await self._session.publish(answers.ended(self._session.session_id, self._memory, self._ears.heard_ms))
 
     async def leave(self) -> Sequence[Message]:
@@ -113,7 +116,7 @@ class Conversation:
         self.drop()
         pieces = [audio for spoken in waiting for audio in (spoken.audio, _PAUSE)]
         return [
-            STTStreamMessage(type="chunk", audio=piece, state="", sample_rate=RATE, audio_encoding=1)
+            STTStreamMessage(type="chunk", audio=piece, sequence=_LEFT)
             for audio in (*pieces, under_way)
             for piece in _cut(audio)
         ]
@@ -135,6 +138,9 @@ class Conversation:
         if not message.audio:
             raise InvalidRequestError("The audio is empty.")
         self._memory.speaker_id = speaker_of(message) or self._memory.speaker_id
+        if message.sequence == _LEFT:
+            await self._listen(message.audio)
+            return
         missing = self._gaps.take(message.sequence)
         if missing is None:
             return

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from handler_base.clients import HttpPool, stt_client
 from handler_base.handler import Handler
 from handler_base.live import LiveSession, live
-from handler_base.messages.streams import AI_VOICE_STREAM, StreamSpec
-from handler_base.messages.subjects import STT_STREAM, STT_TRANSCRIPTION, VOICE_EVENT, Subject
+from handler_base.messages.streams import AI_VOICE_STREAM, BucketSpec, StreamSpec
+from handler_base.messages.subjects import STT_REPLICA, STT_STREAM, STT_TRANSCRIPTION, VOICE_EVENT, Subject
 from stt_module.answers import refused
 from stt_module.conversation import Conversation, Parts
 from stt_module.desk import Desk
@@ -18,7 +18,11 @@ from stt_module.settings import SttSettings
 from stt_module.steps import step_of
 from stt_module.vad import open_detector
 
-__all__ = ["SttModule"]
+__all__ = ["STT_SESSIONS", "SttModule"]
+
+STT_SESSIONS: Final = BucketSpec(
+    "STT_SESSIONS", "Which replica of stt-module has which session, and which replicas live.", ttl=timedelta(hours=1)
+)
 
 
 class SttModule(Handler[SttSettings]):
@@ -28,6 +32,7 @@ class SttModule(Handler[SttSettings]):
     description: ClassVar[str] = "Transcribes live audio, and tells when somebody interrupts."
     streams: ClassVar[tuple[StreamSpec, ...]] = (AI_VOICE_STREAM,)
     events: ClassVar[Subject | None] = VOICE_EVENT
+    buckets: ClassVar[tuple[BucketSpec, ...]] = (STT_SESSIONS,)
 
     def __init__(self, settings: SttSettings) -> None:
         super().__init__(settings)
@@ -64,7 +69,10 @@ class SttModule(Handler[SttSettings]):
     @live(
         subject=STT_STREAM,
         answers=STT_TRANSCRIPTION,
+        replica=STT_REPLICA,
+        bucket=STT_SESSIONS,
         step=step_of,
+        number=lambda message: message.sequence,
         error_answer=refused,
         limits=lambda settings: settings.limits,
     )

@@ -17,6 +17,7 @@ _PARAMETERS: Final = {
     "user_id": "The user: 1 to 128 of A-Z, a-z, 0-9, `_` and `-`.",
     "request_id": "The question: 1 to 128 of A-Z, a-z, 0-9, `_` and `-`.",
     "session_id": "The session: 1 to 128 of A-Z, a-z, 0-9, `_` and `-`.",
+    "replica": "A replica of the service, by the id it made for itself.",
     "name": "Name of the event.",
     "stream": "The stream the message was delivered from, or `core`.",
     "consumer": "The consumer that could not handle it.",

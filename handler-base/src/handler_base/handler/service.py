@@ -258,6 +258,8 @@ class Service:
             "nats": Check(self.connection.is_connected, "" if self.connection.is_connected else "not connected"),
             "streams": Check(not self._differences, "; ".join(self._differences)),
         }
+        for live in self._live:
+            checks["sessions"] = Check(live.healthy, "" if live.healthy else "their bucket does not answer")
         for consumer in self._consumers:
             checks[f"consumer {consumer.spec.stream}"] = Check(consumer.healthy, consumer.trouble)
         degraded = {name: "away" for name, works in self.handler.dependencies().items() if not works}
@@ -279,6 +281,8 @@ class Service:
             metrics.CONSUMER_LAG.of(consumer.spec.stream, consumer.spec.durable).set(consumer.lag)
         metrics.QUEUE_DEPTH.of("all").set(self._admission.waiting)
         metrics.REQUESTS_IN_FLIGHT.of("all").set(self._dispatcher.in_flight)
+        for live in self._live:
+            metrics.LIVE_SESSIONS.of(live.template).set(live.sessions)
         for name, works in self.handler.dependencies().items():
             metrics.DEGRADED_DEPENDENCIES.of(name).set(0 if works else 1)
         return metrics.render()

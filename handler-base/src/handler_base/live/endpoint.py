@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from handler_base.errors import FleetError
 from handler_base.messages import Message
+from handler_base.messages.streams import BucketSpec
 from handler_base.messages.subjects import Subject
 
 __all__ = ["End", "LiveEndpoint", "LiveLimits", "LiveWork", "Step", "live", "live_endpoints_of"]
@@ -32,12 +33,16 @@ class Step(StrEnum):
 
 
 class End(StrEnum):
-    """Why a session ends."""
+    """Why the work in a session ends."""
 
     ASKED = "asked"
     IDLE = "idle"
     RESTART = "restart"
+    """Its client begins it anew."""
     BROKEN = "broken"
+    """Nothing more can come of it."""
+    STOPPED = "stopped"
+    """Its replica goes and there is no other; one that comes later may go on with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,10 @@ class LiveEndpoint:
         schema: The message they take.
         subject: Where it comes, with the session in its only placeholder.
         answers: Where everything goes that is said to the client, with the same placeholder.
+        replica: Where a replica hears of what another one passes on, with the replica in its only placeholder.
+        bucket: Where the replicas keep which of them has which session.
         step: What a message means for the life of its session; it raises where it means nothing.
+        number: By which a client counts the messages that go on with its session; 0 where it does not.
         error_answer: Tells of an error where there is no session that could.
         limits: Reads the limits from the settings.
     """
@@ -89,7 +97,10 @@ class LiveEndpoint:
     schema: type[Message]
     subject: Subject
     answers: Subject
+    replica: Subject
+    bucket: BucketSpec
     step: Callable[[Any], Step]
+    number: Callable[[Any], int]
     error_answer: Callable[[str, FleetError], Message]
     limits: Callable[[Any], LiveLimits]
 
@@ -98,8 +109,11 @@ def live(
     *,
     subject: Subject,
     answers: Subject,
+    replica: Subject,
+    bucket: BucketSpec,
     step: Callable[[Any], Step],
     error_answer: Callable[[str, FleetError], Message],
+    number: Callable[[Any], int] = lambda _: 0,
     limits: Callable[[Any], LiveLimits] = lambda _: LiveLimits(),
 ) -> Callable[[F], F]:
     """Declare that a method opens the sessions of a subject.
@@ -110,8 +124,11 @@ def live(
     Args:
         subject: Where the messages of the sessions come.
         answers: Where everything goes that is said to the client.
+        replica: Where a replica hears of what another one passes on.
+        bucket: Where the replicas keep which of them has which session; a bucket of the handler.
         step: What a message means for the life of its session; it raises `InvalidRequestError` where it means nothing.
         error_answer: Builds the answer for a session id and an error, where there is no session.
+        number: By which a client counts the messages that go on with its session, for when they come by several ways.
         limits: Reads the limits from the settings.
     """
     if subject.placeholders != ("session_id",) or answers.placeholders != ("session_id",):
@@ -119,7 +136,18 @@ def live(
 
     def mark(method: F) -> F:
         schema = subject.messages[0]
-        declared = LiveEndpoint(method.__name__, schema, subject, answers, step, error_answer, limits)
+        declared = LiveEndpoint(
+            method=method.__name__,
+            schema=schema,
+            subject=subject,
+            answers=answers,
+            replica=replica,
+            bucket=bucket,
+            step=step,
+            number=number,
+            error_answer=error_answer,
+            limits=limits,
+        )
         setattr(method, _MARK, declared)
         return method
 

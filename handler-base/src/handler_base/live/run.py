@@ -7,57 +7,27 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from handler_base.errors import FleetError, InternalError, OverloadedError
+from handler_base.errors import FleetError, InternalError, OverloadedError, PayloadTooLargeError
+from handler_base.live.arrivals import Arrival, encoding_of, in_order, read
 from handler_base.live.endpoint import End, LiveEndpoint, LiveWork, Step
 from handler_base.live.session import Answers, Fence, LiveSession, OwnershipLostError
-from handler_base.messages import Encoding, Message, decode, detect
-from handler_base.nats_client import EndpointStats, EventLog, Msg
-from handler_base.nats_client import headers as names
-from handler_base.nats_client.headers import header
+from handler_base.messages import Encoding, Message
+from handler_base.nats_client import EndpointStats, EventLog, Msg, Subscription
 from handler_base.telemetry import extract, metrics
 
-__all__ = ["Arrival", "SessionRun", "encoding_of", "read"]
+__all__ = ["SessionRun"]
 
 log = logging.getLogger(__name__)
 
+_PASSED: Final = 8
+"""Times as much of what another replica passed on may wait."""
+
+_SETTLE: Final = 0.5
+
 _PER_MESSAGE: Final = 256
 """Bytes that a message which waits takes besides its body."""
-
-
-@dataclass(slots=True, eq=False)
-class Arrival:
-    """A message on its way into its session.
-
-    Attributes:
-        msg: As it came.
-        at: Unix seconds when the first replica saw it.
-        direct: Whether it came to the session's owner, not by way of another replica.
-    """
-
-    msg: Msg
-    at: float
-    direct: bool = False
-
-
-def encoding_of(msg: Msg) -> Encoding:
-    """Return the encoding of a message, or the fleet's own where it has none of the two."""
-    try:
-        return detect(msg.data, header(msg.headers, names.CONTENT_TYPE))
-    except FleetError:
-        return Encoding.MSGPACK
-
-
-def read(endpoint: LiveEndpoint, msg: Msg) -> Message:
-    """Decode a message.
-
-    Raises:
-        FleetError: It is none of the endpoint's.
-    """
-    encoding = detect(msg.data, header(msg.headers, names.CONTENT_TYPE))
-    return decode(endpoint.schema, msg.data, encoding)
 
 
 class SessionRun:
@@ -77,7 +47,15 @@ class SessionRun:
         resumed: What the owner before kept.
         encoding: That of the session's first message; None before it.
         last_at: When it last heard something, on the monotonic clock.
-        over: Whether it ended by itself.
+        over: Whether it ended.
+        ended_by: Why it did.
+        direct: Whether it has heard something on the session's own subject.
+        listening: What it hears that by.
+        leaving: Whether it goes to another replica.
+        closing: Whether its own subject is not listened to any more.
+        done_by: The other replicas that have passed on all they had of it.
+        told_done: Set when one more has.
+        since: Unix seconds when it began, where it is known; what others have from before it is not its own.
         heard_until: Unix seconds of the newest message that was taken.
     """
 
@@ -96,6 +74,14 @@ class SessionRun:
         self.fence: Fence | None = None
         self.resumed = b""
         self.over = False
+        self.ended_by: End | None = None
+        self.direct = False
+        self.leaving = False
+        self.closing = False
+        self.since = 0.0
+        self.done_by: set[str] = set()
+        self.told_done = asyncio.Event()
+        self.listening: Subscription | None = None
         self.last_at = time.monotonic()
         self.heard_until = 0.0
         self._endpoint = endpoint
@@ -107,16 +93,28 @@ class SessionRun:
         self._inbox: deque[Arrival | End] = deque()
         self._held = 0
         self._refusing = False
+        self._telling: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._work: LiveWork | None = None
         self._session: LiveSession | None = None
         self.encoding: Encoding | None = None
-        self._leaving = False
 
     @property
     def waiting(self) -> Sequence[Arrival]:
         """What has not been taken yet."""
         return [item for item in self._inbox if isinstance(item, Arrival)]
+
+    def take_in(self, arrival: Arrival) -> None:
+        """Take a message in, or tell the client why not."""
+        error: FleetError | None
+        if len(arrival.msg.data) > self._endpoint.subject.max_bytes:
+            error = PayloadTooLargeError("The message is too large.")
+        else:
+            error = self.put(arrival)
+        if error is not None:
+            task = asyncio.get_running_loop().create_task(self.fail(error))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
 
     def put(self, arrival: Arrival) -> FleetError | None:
         """Take a message in.
@@ -124,9 +122,12 @@ class SessionRun:
         Returns:
             Why it was refused, where that is to be told; it is told once until there is room again.
         """
+        if arrival.passed and arrival.at < self.since:
+            return None
         self.last_at = time.monotonic()
         size = len(arrival.msg.data) + _PER_MESSAGE
-        if self._inbox and self._held + size > self._most:
+        # What another replica passes on comes in one go, and is no more than that one might hold.
+        if self._inbox and self._held + size > self._most * (_PASSED if arrival.passed else 1):
             told, self._refusing = self._refusing, True
             return None if told else OverloadedError("Audio comes faster than it is heard; some of it was left out.")
         self._inbox.append(arrival)
@@ -140,10 +141,22 @@ class SessionRun:
         self._changed.set()
 
     def sort(self) -> None:
-        """Put what came by several ways into the order in which it was sent: the start, then by time."""
-        arrivals = [item for item in self._inbox if isinstance(item, Arrival)]
-        arrivals.sort(key=lambda arrival: (not self._starts(arrival), arrival.at))
-        self._inbox = deque(arrivals)
+        """Put what came by several ways into the order in which it was sent."""
+        ends = [item for item in self._inbox if isinstance(item, End)]
+        arrivals = in_order(self._endpoint, self.waiting)
+        self._inbox = deque([*arrivals, *ends])
+        self._held = sum(len(arrival.msg.data) + _PER_MESSAGE for arrival in arrivals)
+
+    async def settled(self, others: set[str]) -> None:
+        """Wait until other replicas have passed on all they had of it; those that do not say so are not waited for."""
+        try:
+            async with asyncio.timeout(_SETTLE):
+                while not others <= self.done_by:
+                    self.told_done.clear()
+                    await self.told_done.wait()
+        except TimeoutError:
+            log.info("a replica did not tell what it had of a session", extra={"session_id": self.session_id})
+        self.sort()
 
     async def run(self) -> None:
         """Work until the session is over, is another's, or is to leave."""
@@ -156,12 +169,12 @@ class SessionRun:
         except OwnershipLostError:
             return
         finally:
-            if self.over or not self._leaving:
+            if self.over or not self.leaving:
                 self.drop()
 
     def leave(self) -> None:
         """Have `run` return once all that waits was taken."""
-        self._leaving = True
+        self.leaving = True
         self._changed.set()
 
     async def unfinished(self) -> Sequence[Message]:
@@ -185,7 +198,7 @@ class SessionRun:
 
     async def _next(self) -> Arrival | End | None:
         while not self._inbox:
-            if self._leaving:
+            if self.leaving:
                 return None
             self._changed.clear()
             await self._changed.wait()
@@ -258,7 +271,7 @@ class SessionRun:
         return self._work
 
     async def _finish(self, end: End) -> None:
-        self.over = True
+        self.over, self.ended_by = True, end
         work = self._work
         if work is not None:
             try:
@@ -266,9 +279,3 @@ class SessionRun:
             finally:
                 work.drop()
                 self._work = None
-
-    def _starts(self, arrival: Arrival) -> bool:
-        try:
-            return self._endpoint.step(read(self._endpoint, arrival.msg)) is Step.START
-        except FleetError:
-            return False

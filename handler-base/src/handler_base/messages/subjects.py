@@ -237,6 +237,15 @@ STT_TRANSCRIPTION = Subject(
     "What was understood, and interrupts.",
 )
 
+STT_REPLICA = Subject(
+    "ai.voice.stt.replica.{replica}",
+    (STTStreamMessage,),
+    (STT,),
+    (STT,),
+    "A step of a session, passed on to the replica that has it.",
+    MIB + 64 * KIB,
+)
+
 TTS_REQUEST = Subject(
     "ai.voice.tts.request.{session_id}", (TTSRequest,), (CLIENT, CHAT, VOICE), (TTS,), "Text to speak.", 8 * MIB
 )

@@ -12,6 +12,7 @@ from handler_base.nats_client.delivery import Delivery
 from handler_base.nats_client.event_log import EventLog, event_id
 from handler_base.nats_client.jetstream_api import JetStreamApi
 from handler_base.nats_client.key_value import KeyValue, KeyValueEntry
+from handler_base.nats_client.key_watch import KeyWatch
 from handler_base.nats_client.object_store import ObjectStore
 from handler_base.nats_client.options import ConnectionOptions, options_from_settings
 from handler_base.nats_client.policy import FailurePolicy
@@ -34,6 +35,7 @@ __all__ = [
     "JetStreamApi",
     "KeyValue",
     "KeyValueEntry",
+    "KeyWatch",
     "MessageCallback",
     "Msg",
     "NatsConnection",

@@ -1,0 +1,255 @@
+"""The sessions that a replica has: how they come to it, live and go."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from handler_base.errors import FleetError, InternalError
+from handler_base.live.arrivals import Arrival, encoding_of, in_order
+from handler_base.live.endpoint import End, LiveEndpoint, LiveLimits, LiveWork
+from handler_base.live.members import Members
+from handler_base.live.passing import Passing
+from handler_base.live.records import Known, Record, RecordFence, Records
+from handler_base.live.ring import Ring
+from handler_base.live.run import SessionRun
+from handler_base.live.session import Answers, LiveSession, OwnershipLostError
+from handler_base.messages import Encoding
+from handler_base.nats_client import EndpointStats, EventLog, Msg, NatsConnection, WrongSequenceError
+from handler_base.telemetry import metrics
+
+__all__ = ["SessionTable", "TableParts"]
+
+log = logging.getLogger(__name__)
+
+_SKEW: Final = 0.1
+"""Seconds by which the clocks of two replicas may differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableParts:
+    """What sessions are made of.
+
+    Attributes:
+        endpoint: Whose sessions.
+        open_work: Opens what works in one.
+        connection: Where the messages come from.
+        answers: Says things to clients.
+        stats: Counts the messages.
+        limits: What the sessions may take.
+        events: Where the sessions tell of their steps.
+    """
+
+    endpoint: LiveEndpoint
+    open_work: Callable[[LiveSession], LiveWork]
+    connection: NatsConnection
+    answers: Answers
+    stats: EndpointStats
+    limits: LiveLimits
+    events: EventLog | None
+
+
+class SessionTable:
+    """The sessions of one endpoint at this replica.
+
+    Args:
+        parts: What they are made of.
+        records: Which replica has which.
+        members: Which replicas live.
+        passing: Passes messages on.
+        ring: What others may not have heard.
+        heard: Takes a message that its session did not take any more.
+        ended: Told of a session that is over.
+    """
+
+    def __init__(
+        self,
+        parts: TableParts,
+        records: Records,
+        members: Members,
+        passing: Passing,
+        ring: Ring,
+        *,
+        heard: Callable[[str, Arrival], None],
+        ended: Callable[[str], None],
+    ) -> None:
+        self._parts = parts
+        self._records = records
+        self._members = members
+        self._passing = passing
+        self._ring = ring
+        self._heard = heard
+        self._ended = ended
+        self._runs: dict[str, SessionRun] = {}
+        self._living: dict[str, asyncio.Task[None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[SessionRun]:
+        return iter(list(self._runs.values()))
+
+    def on(self, subject: str) -> SessionRun | None:
+        """Return the session of a subject."""
+        return self._runs.get(subject)
+
+    def get(self, session_id: str) -> SessionRun | None:
+        """Return a session by its id."""
+        return self._runs.get(self._parts.endpoint.subject.format(session_id=session_id))
+
+    @property
+    def living(self) -> list[asyncio.Task[None]]:
+        """What runs."""
+        return list(self._living.values())
+
+    def lose(self, run: SessionRun) -> None:
+        """Let go of a session that is another's."""
+        task = self._living.get(run.session_id)
+        if task is not None:
+            task.cancel()
+
+    def open(self, session_id: str, known: Known | None, *arrivals: Arrival) -> None:
+        """Have a session live here.
+
+        Args:
+            session_id: Its id.
+            known: What is known of it; None for a new one.
+            *arrivals: Its first messages.
+        """
+        parts = self._parts
+        run = SessionRun(
+            parts.endpoint,
+            session_id,
+            parts.open_work,
+            parts.answers,
+            parts.stats,
+            inbox_bytes=parts.limits.inbox_bytes,
+            events=parts.events,
+        )
+        if known is None:
+            # What somebody still has of an earlier session of this name is not of this one.
+            run.since = min((arrival.at for arrival in arrivals), default=time.time()) - _SKEW
+        left = self.left(session_id, known.record, known.record.until) if known is not None else ()
+        for arrival in (*left, *arrivals):
+            _ = run.put(arrival)
+        subject = parts.endpoint.subject.format(session_id=session_id)
+        self._runs[subject] = run
+        task = asyncio.get_running_loop().create_task(self._live(run, known))
+        self._living[session_id] = task
+        task.add_done_callback(lambda _: self._living.pop(session_id, None))
+
+    def left(self, session_id: str, before: Record | None, until: float) -> list[Arrival]:
+        """Return the messages of a session that nobody is known to have heard.
+
+        Args:
+            session_id: The session.
+            before: What was known of it; where its owner died, what came after the last sign of life counts.
+            until: Up to when it has been heard in any case.
+        """
+        if before is not None and not self._members.lives(before.owner):
+            until = max(until, self._members.seen(before.owner))
+        return self._ring.take(session_id, until)
+
+    async def _live(self, run: SessionRun, known: Known | None) -> None:
+        """The life of a session here."""
+        subject = self._parts.endpoint.subject.format(session_id=run.session_id)
+        run.listening = listening = self._parts.connection.listen(subject, partial(_on_direct, run))
+        try:
+            # Who sees the record may rely on it that everything from then on is heard here.
+            await self._parts.connection.flush()
+            run.fence = fence = await self._claim(run, known)
+            await run.settled(self._members.others)
+            await run.run()
+            if run.over:
+                run.closing = True
+                await listening.drain()
+                if run.ended_by is not End.STOPPED:
+                    self._ended(run.session_id)
+                    await self._forget(fence)
+            elif run.leaving:
+                await self._hand_over(run, fence)
+        except WrongSequenceError:
+            await self._yield(run)
+        except OwnershipLostError:
+            pass
+        except FleetError as error:
+            await self._parts.answers.refuse(run.session_id, run.encoding or Encoding.MSGPACK, error)
+        except Exception:
+            # Whatever it is, it must not go unseen, nor end others.
+            metrics.SWALLOWED_ERRORS.of("live.session").inc()
+            log.exception("a session failed", extra={"session_id": run.session_id})
+            await self._parts.answers.refuse(run.session_id, run.encoding or Encoding.MSGPACK, InternalError())
+        finally:
+            await listening.unsubscribe()
+            if self._runs.get(subject) is run:
+                del self._runs[subject]
+            run.drop()
+        if run.over:
+            for arrival in in_order(self._parts.endpoint, run.waiting):
+                self._heard(run.session_id, arrival)
+
+    async def _claim(self, run: SessionRun, known: Known | None) -> RecordFence:
+        """Take a session: a new one, one whose owner died, or one that was handed over."""
+        record, revision = Record(self._members.replica, 1, 0.0), 0
+        if known is not None:
+            before = known.record
+            run.encoding, run.resumed = Encoding(before.encoding), before.state
+            record, revision = before, known.revision
+            if before.owner != self._members.replica:
+                metrics.LIVE_TAKEOVERS.of(self._parts.endpoint.subject.template, "died").inc()
+                mine, generation = self._members.replica, before.generation + 1
+                record = Record(mine, generation, before.until, before.encoding, before.state)
+        else:
+            run.encoding = next((encoding_of(arrival.msg) for arrival in run.waiting), Encoding.MSGPACK)
+            record.encoding = run.encoding.value
+        if known is None:
+            revision = await self._records.begin(run.session_id, record)
+        elif known.record.owner != self._members.replica:
+            revision = await self._records.write(run.session_id, record, revision)
+        return RecordFence(self._records, run.session_id, record, revision, self._members.holds)
+
+    async def _forget(self, fence: RecordFence) -> None:
+        try:
+            await fence.forget()
+        except FleetError:
+            # It stays in the bucket until that forgets it; whoever finds it there finds nobody to have it.
+            metrics.SWALLOWED_ERRORS.of("live.forget").inc()
+
+    async def _yield(self, run: SessionRun) -> None:
+        """Another replica was quicker: it gets what came here."""
+        found = await self._records.fetch(run.session_id)
+        if found is not None and found.record.owner != self._members.replica:
+            self._passing.on(found.record.owner, run.session_id, run.waiting)
+            self._passing.done(found.record.owner, run.session_id, self._members.replica)
+
+    async def leave(self, run: SessionRun) -> None:
+        """Have a session go on elsewhere."""
+        living = self._living.get(run.session_id)
+        if living is None:
+            return
+        if run.listening is not None:
+            await run.listening.drain()
+        if self._members.successor(run.session_id):
+            run.leave()
+        else:
+            run.end(End.STOPPED)
+        await asyncio.wait({living})
+
+    async def _hand_over(self, run: SessionRun, fence: RecordFence) -> None:
+        successor = self._members.successor(run.session_id)
+        if not successor:
+            return
+        left = await run.unfinished()
+        self._passing.made(successor, run.session_id, left, after=run.heard_until)
+        await fence.pass_on(successor, run.heard_until)
+        self._passing.done(successor, run.session_id, self._members.replica)
+
+
+def _on_direct(run: SessionRun, msg: Msg) -> None:
+    run.direct = True
+    run.take_in(Arrival(msg, time.time()))
