@@ -112,7 +112,7 @@ PIPELINE_RUNS = BucketSpec(
     "PIPELINE_RUNS", "Where each pipeline run stands: `open.` those under way, `done.` those that ended, for good."
 )
 PIPELINE_BRIDGES = BucketSpec(
-    "PIPELINE_BRIDGES", "The bridges that are alive; runs of one that is not go to another.", ttl=timedelta(seconds=5)
+    "PIPELINE_BRIDGES", "The bridges that are alive; runs of one that is not go to another.", ttl=timedelta(seconds=3)
 )
 
 STREAMS: tuple[StreamSpec, ...] = (

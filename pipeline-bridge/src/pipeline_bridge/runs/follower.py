@@ -18,11 +18,12 @@ from handler_base.errors import (
     UpstreamUnavailableError,
     to_fleet_error,
 )
-from handler_base.messages import PipelineStatus
 from handler_base.messages.domain import RunState
+from handler_base.nats_client import WrongSequenceError
 from handler_base.telemetry import metrics
 from pipeline_bridge.engines import Engine, Produced, Update
 from pipeline_bridge.runs.history import History
+from pipeline_bridge.runs.leases import Lease
 from pipeline_bridge.runs.record import FINAL, RunRecord, now, rank
 from pipeline_bridge.runs.statuses import StatusLog
 from pipeline_bridge.runs.store import RunStore, StoredRun
@@ -52,6 +53,8 @@ class Follower:
         statuses: Tells the statuses.
         history: Tells the events.
         submit_timeout: Seconds an engine that is away is waited for.
+        lease: Tells whether others see that this replica is alive, so that the run is still its own.
+        fresh: Whether no engine can have heard of the run yet.
     """
 
     def __init__(
@@ -63,6 +66,8 @@ class Follower:
         statuses: StatusLog,
         history: History,
         submit_timeout: float,
+        lease: Lease,
+        fresh: bool,
     ) -> None:
         self._run = run
         self._engine = engine
@@ -70,11 +75,12 @@ class Follower:
         self._statuses = statuses
         self._history = history
         self._submit_timeout = submit_timeout
+        self._lease = lease
+        self._fresh = fresh
         self._changed = asyncio.Event()
         self._saving = asyncio.Lock()
         self._progress_at = float("-inf")
         self._saved_at = time.monotonic()
-        self.on_told: Callable[[PipelineStatus], None] = lambda _: None
 
     @property
     def record(self) -> RunRecord:
@@ -104,13 +110,14 @@ class Follower:
         """Learn what was told by a replica that could not note it any more."""
         record = self.record
         last = await self._statuses.last(record.request_id)
-        if rank(last.status) <= rank(record.status):
+        if rank(last.status) < rank(record.status):
             return
         record.status, record.sequence = last.status, last.sequence
+        if last.message is not None:
+            record.run_id = record.run_id or last.message.run_id
         if record.final and last.message is not None:
             record.error, record.finished_at = last.message.error, last.message.finished_at
             record.progress, record.message = last.message.progress, last.message.message
-            record.run_id = last.message.run_id
             record.artifacts = tuple(Produced(made.name, made.type, made.uri) for made in last.message.artifacts)
 
     async def _go_on(self) -> None:
@@ -146,8 +153,10 @@ class Follower:
         due = time.monotonic() + self._submit_timeout
         attempt = 0
         while True:
-            if self.record.cancelled:
+            if self.record.cancelled and self._fresh:
                 return RequestCancelledError(_CANCELLED)
+            # From here on it may have been started, whatever is answered: to stop it, its id has to be found.
+            self._fresh = False
             try:
                 self.record.run_id = await self._engine.submit(self.record.request)
             except _RETRYABLE as error:
@@ -198,18 +207,33 @@ class Follower:
         record = self.record
         if rank(record.status) >= rank(status):
             return
+        await self._ours()
         if status in FINAL:
             record.finished_at = now()
         message = record.told(status)
         told = await self._statuses.tell(message, record.sequence)
         # It may be a later one, told by a replica that was thought dead.
         record.status, record.sequence = told.status, told.sequence
-        self.on_told(message)
         if record.final:
             self._history.completed(record)
         elif record.status != "submitted":
             # The first status is noted with the second, which follows at once.
             await self._save()
+
+    async def _ours(self) -> None:
+        """Make sure that the run is still this replica's, after a time in which others may have thought it dead.
+
+        Whoever listens would hear a status, though the stream would not take what another replica has told meanwhile.
+        """
+        if self._lease.held:
+            return
+        await self._lease.until_held()
+        await _patiently(self._check_owner)
+
+    async def _check_owner(self) -> None:
+        found = await self._store.find(self.record.request_id)
+        if found is None or found.record.owner != self.record.owner:
+            raise WrongSequenceError
 
     async def _tell_progress(self) -> None:
         moment = time.monotonic()

@@ -7,12 +7,11 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
 from handler_base.errors import FleetError
-from handler_base.messages import PipelineStatus
 from handler_base.messages.subjects import PIPELINE_CANCEL, PIPELINE_EVENT
 from handler_base.nats_client import EventLog, Msg, NatsConnection, Subscription, WrongSequenceError
 from handler_base.telemetry import metrics
@@ -61,7 +60,7 @@ class RunKeeper:
         self.history = History(self._events)
         self.statuses = StatusLog(connection)
         self._store = RunStore(connection)
-        self._lease = Lease(connection, self._let_go)
+        self._lease = Lease(connection, self._check_all)
         self._followers: dict[str, tuple[Follower, asyncio.Task[None]]] = {}
         self._early: OrderedDict[str, float] = OrderedDict()
         self._cancels: Subscription | None = None
@@ -69,7 +68,6 @@ class RunKeeper:
         self._errands: set[asyncio.Task[None]] = set()
         self._alive: frozenset[str] = frozenset()
         self._look_again = False
-        self.on_told: Callable[[PipelineStatus], None] = lambda _: None
 
     def __len__(self) -> int:
         return len(self._followers)
@@ -112,7 +110,7 @@ class RunKeeper:
             made.cancelled = True
         # Its own from an earlier attempt too, whose acknowledgement was lost.
         if run.record.owner == self.replica and not run.record.final:
-            self._follow(run)
+            self._follow(run, fresh=run.record is made)
         return run.record
 
     async def find(self, request_id: str) -> RunRecord | None:
@@ -120,7 +118,7 @@ class RunKeeper:
         found = await self._store.find(request_id)
         return None if found is None else found.record
 
-    def _follow(self, run: StoredRun) -> None:
+    def _follow(self, run: StoredRun, *, fresh: bool = False) -> None:
         request_id = run.record.request_id
         if request_id in self._followers:
             return
@@ -131,8 +129,9 @@ class RunKeeper:
             statuses=self.statuses,
             history=self.history,
             submit_timeout=self._submit_timeout,
+            lease=self._lease,
+            fresh=fresh,
         )
-        follower.on_told = self.on_told
         task = asyncio.get_running_loop().create_task(self._follow_through(follower))
         self._followers[request_id] = follower, task
         task.add_done_callback(lambda _: self._followers.pop(request_id, None))
@@ -174,9 +173,11 @@ class RunKeeper:
         async with contextlib.aclosing(self._store.under_way()) as runs:
             async for run in runs:
                 owner = run.record.owner
-                if run.record.request_id in self._followers or (owner in alive and owner != self.replica):
-                    continue
-                await self._take_over(run)
+                followed = self._followers.get(run.record.request_id)
+                if followed is not None and owner != self.replica:
+                    followed[1].cancel()  # taken over while this replica was thought dead
+                elif followed is None and (owner == self.replica or owner not in alive):
+                    await self._take_over(run)
 
     async def _take_over(self, run: StoredRun) -> None:
         if run.record.owner != self.replica:
@@ -187,6 +188,9 @@ class RunKeeper:
                 return  # another was first
             log.info("took a run over", extra={"request_id": run.record.request_id})
         self._follow(run)
+
+    def _check_all(self) -> None:
+        self._look_again = True
 
     def _let_go(self) -> None:
         for _, task in self._followers.values():

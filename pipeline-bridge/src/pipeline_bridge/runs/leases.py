@@ -28,18 +28,19 @@ class Lease:
 
     Args:
         connection: To the server.
-        on_lost: Called when others may think this replica dead: it must let go of its runs.
+        on_regained: Called after others may have thought this replica dead, and taken its runs over.
 
     Attributes:
         replica: Its name, new with each process.
     """
 
-    def __init__(self, connection: NatsConnection, on_lost: Callable[[], None]) -> None:
+    def __init__(self, connection: NatsConnection, on_regained: Callable[[], None]) -> None:
         self.replica = uuid.uuid4().hex
         self._bucket = KeyValue(connection, PIPELINE_BRIDGES)
-        self._on_lost = on_lost
+        self._on_regained = on_regained
         self._renewed = float("-inf")
         self._revision = 0
+        self._shown = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -60,6 +61,11 @@ class Lease:
         with contextlib.suppress(FleetError):  # it goes by itself
             await self._bucket.drop(self.replica, self._revision)
 
+    async def until_held(self) -> None:
+        """Wait until others see that this replica is alive."""
+        while not self.held:
+            await self._shown.wait()
+
     async def alive(self) -> frozenset[str]:
         """Return the replicas that are alive.
 
@@ -72,9 +78,10 @@ class Lease:
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(_RENEW)
+            lost = not self.held
             await self._renew()
-            if not self.held:
-                self._on_lost()
+            if lost and self.held:
+                self._on_regained()
 
     async def _renew(self) -> None:
         began = time.monotonic()
@@ -86,3 +93,5 @@ class Lease:
             log.warning("the sign of life could not be renewed", extra={"error": type(error).__name__})
         else:
             self._renewed = began
+            shown, self._shown = self._shown, asyncio.Event()
+            shown.set()

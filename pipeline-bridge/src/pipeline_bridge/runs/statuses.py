@@ -17,7 +17,13 @@ from handler_base.messages import Encoding, PipelineStatus, decode, detect, enco
 from handler_base.messages.streams import AI_PIPELINE
 from handler_base.messages.subjects import PIPELINE_STATUS
 from handler_base.nats_client import ApiError, JetStreamApi, NatsConnection, WrongSequenceError
-from handler_base.nats_client.headers import CONTENT_TYPE, EXPECTED_LAST_SUBJECT_SEQUENCE, MESSAGE_TYPE, HeaderValue
+from handler_base.nats_client.headers import (
+    CONTENT_TYPE,
+    EXPECTED_LAST_SUBJECT_SEQUENCE,
+    MESSAGE_ID,
+    MESSAGE_TYPE,
+    HeaderValue,
+)
 from handler_base.nats_client.jetstream_api import MESSAGE_NOT_FOUND
 from pipeline_bridge.runs.record import rank
 
@@ -68,13 +74,15 @@ class StatusLog:
         while True:
             try:
                 return await self._publish(status, after)
-            except WrongSequenceError:
-                last = await self.last(status.request_id)
-                if rank(last.status) >= max(rank(status.status), 1) or last.status == status.status:
-                    return last
-                after = last.sequence
             except (UpstreamUnavailableError, DeadlineExceededError):
                 await asyncio.sleep(_PAUSE)
+            except WrongSequenceError:
+                pass
+            # Before it is published again: a second time is heard by whoever listens, also when the stream refuses it.
+            last = await self.last(status.request_id)
+            if rank(last.status) >= max(rank(status.status), 1) or last.status == status.status:
+                return last
+            after = last.sequence
 
     async def last(self, request_id: str) -> Told:
         """Return the last status of a run; waits for a stream that is away."""
@@ -88,8 +96,11 @@ class StatusLog:
         ack = await self._connection.jetstream_publish(
             PIPELINE_STATUS.format(request_id=status.request_id),
             encode(status),
-            headers={**_HEADERS, EXPECTED_LAST_SUBJECT_SEQUENCE: after},
-            message_id=f"{status.request_id}.{status.status}",
+            headers={
+                **_HEADERS,
+                EXPECTED_LAST_SUBJECT_SEQUENCE: after,
+                MESSAGE_ID: f"{status.request_id}.{status.status}",
+            },
         )
         return Told(status.status, ack.sequence)
 

@@ -1,0 +1,1 @@
+"""Steps that the tests have run as processes."""
