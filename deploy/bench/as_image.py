@@ -23,15 +23,18 @@ HIDDEN_VARIABLE: Final = "BENCH_HIDDEN_PACKAGES"
 _REQUIREMENT: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:\[([^\]]*)\])?[^;]*(?:;(.*))?$")
 _EXTRA: Final = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 
+_SHIPPED: Final = {"stt-module": ("formats", "silero")}
+"""Extras that an image has."""
+
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def required_distributions(name: str) -> set[str]:
+def required_distributions(name: str, *extras: str) -> set[str]:
     """Return a distribution and all that it needs, with the extras that are asked for and no others."""
     found: set[tuple[str, str]] = set()
-    waiting = [(_normal(name), "")]
+    waiting = [(_normal(name), extra) for extra in ("", *extras)]
     while waiting:
         one = waiting.pop()
         if one in found:
@@ -56,7 +59,7 @@ def required_distributions(name: str) -> set[str]:
 @cache
 def hidden_packages(name: str) -> tuple[str, ...]:
     """Return the installed top-level packages that the image of a distribution does not have."""
-    needed = required_distributions(name)
+    needed = required_distributions(name, *_SHIPPED.get(_normal(name), ()))
     return tuple(
         package
         for package, distributions in importlib.metadata.packages_distributions().items()

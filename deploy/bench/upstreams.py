@@ -21,7 +21,7 @@ from deploy.bench import canned
 
 __all__ = ["ROLES", "Script", "Tally", "UpstreamProtocol", "listen", "main"]
 
-ROLES: Final = ("llm", "embeddings", "reranker", "milvus", "otlp", "control")
+ROLES: Final = ("llm", "embeddings", "reranker", "milvus", "otlp", "stt", "control")
 """The servers, each on a port of its own, so that clients keep a connection pool for each as in production."""
 
 _LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -100,6 +100,7 @@ def _chunk(data: bytes) -> bytes:
 _STREAM_HEAD: Final = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
 )
+_TRANSCRIPT: Final = _response(b'{"text":"What is the capital of France?"}')
 _NOT_FOUND: Final = _response(b'{"error":{"message":"not found","type":"not_found"}}', status=b"404 Not Found")
 _LENGTH_REQUIRED: Final = _response(b"{}", status=b"411 Length Required")
 
@@ -170,6 +171,8 @@ class UpstreamProtocol(asyncio.Protocol):
             case "/v2/vectordb/entities/hybrid_search" | "/v2/vectordb/entities/search":
                 limits = _LIMIT.findall(body)
                 self._send(canned.search_result(_outer_limit(limits)), script.search, body)
+            case "/v1/audio/transcriptions":
+                self._write(_TRANSCRIPT)
             case "/v1/traces":
                 tally.trace_batches += 1
                 tally.trace_bytes += len(body)
