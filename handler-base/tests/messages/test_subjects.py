@@ -54,7 +54,7 @@ def test_the_subjects_are_those_of_the_contract() -> None:
         "ai.voice.response.{request_id}": ["VoiceResponse"],
         "ai.voice.response.stream.{request_id}": ["VoiceStreamChunk"],
         "ai.voice.cancel.{request_id}": ["CancelRequest"],
-        "ai.voice.floor.{session_id}": ["VoiceFloor"],
+        "ai.voice.floor.{replica_id}": ["VoiceFloor"],
         "ai.voice.stream.{session_id}": ["STTStreamMessage"],
         # Between the replicas of one service: nothing of a client's crosses it.
         "ai.voice.stt.replica.{replica}": ["STTStreamMessage"],

@@ -17,7 +17,8 @@ from handler_base.sessions import Opening
 from voice_assistant.answers import answer_to, failed_answer, not_answered, not_heard
 from voice_assistant.backends import VoiceBackends
 from voice_assistant.exchange import Exchange
-from voice_assistant.floor import Floor, Floors, Reason
+from voice_assistant.floor import Floor, Reason
+from voice_assistant.floors import Floors
 from voice_assistant.hearing import Utterance, utterance_of
 from voice_assistant.live_outlet import LiveOutlet
 from voice_assistant.live_turn import LiveTurn
@@ -110,24 +111,23 @@ class Conversations:
             while True:
                 positions = [context.position] if noise else sorted(floor.questions)
                 outlet = LiveOutlet(
-                    context, request.request_id, lead=self._settings.live_lead, on_sound=floor.listen_while_sounding
+                    context, request.request_id, lead=self._settings.live_lead, on_sound=floor.hear_cancels
                 )
                 outlet.listened = not floor.ended
-                floor.turn = turn = LiveTurn(outlet)
-                said = _Said(heard, request, context, " ".join(filter(None, map(floor.questions.get, positions))))
-                answered = await self._run(turn, said)
-                if not floor.goes_on(turn.reason):
+                turn = LiveTurn(outlet)
+                floor.say(turn, positions)
+                question = "" if noise else " ".join(filter(None, map(floor.questions.get, positions)))
+                answered = await self._run(floor, turn, _Said(heard, request, context, question))
+                if answered or noise or turn.reason is Reason.ENDED:
+                    floor.answered(positions)
+                if not floor.goes_on():
                     break
-                attempt += 1
+                noise, attempt = False, attempt + 1
                 request.request_id = context.request_id = f"{first_id}-{attempt}"
-            if answered or turn.reason is Reason.ENDED:
-                floor.answered(positions)
         finally:
-            if noise:
-                floor.answered([context.position])
             await floor.end()
 
-    async def _run(self, turn: LiveTurn, said: _Said) -> bool:
+    async def _run(self, floor: Floor, turn: LiveTurn, said: _Said) -> bool:
         """Give one answer; return whether any of it can have been heard."""
         context, outlet = said.context, turn.outlet
         making = _Making(self._backends, self._summaries, self._settings, said, outlet)
@@ -135,7 +135,7 @@ class Conversations:
             response = await turn.run(making.answer)
             if response is None:
                 response = _left(said.request, said.question, making.heard)
-            if turn.reason is not Reason.MORE:
+            if turn.spoke or not floor.goes_on():
                 await self._publish(context, response)
         finally:
             await outlet.close(making.error)
@@ -212,7 +212,7 @@ class _Making:
             except FleetError as failure:
                 error = detached(failure)
         self.error = error
-        words = not_heard if isinstance(error, NothingHeardError) else not_answered
+        words = not_answered if said.question else not_heard
         return await reply.apologise(error, words(exchange.language))
 
     async def _open(self) -> Opening:

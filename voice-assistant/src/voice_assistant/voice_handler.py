@@ -12,7 +12,7 @@ from handler_base.clients.speech import check_language, check_voice
 from handler_base.errors import PermissionDeniedError, QuotaExceededError
 from handler_base.handler import Context, Handler, Worker, endpoint
 from handler_base.messages import Message, STTTranscription, VoiceRequest
-from handler_base.messages.streams import AI_VOICE_STREAM, StreamSpec
+from handler_base.messages.streams import AI_VOICE_STREAM, VOICE_SESSIONS, BucketSpec, StreamSpec
 from handler_base.messages.subjects import (
     STT_TRANSCRIPTION,
     VOICE_CANCEL,
@@ -46,6 +46,7 @@ class VoiceHandler(Handler[VoiceSettings]):
     streams: ClassVar[tuple[StreamSpec, ...]] = (AI_VOICE_STREAM,)
     events: ClassVar[Subject | None] = VOICE_EVENT
     listens: ClassVar[tuple[Subject, ...]] = (STT_TRANSCRIPTION,)
+    buckets: ClassVar[tuple[BucketSpec, ...]] = (VOICE_SESSIONS,)
 
     @classmethod
     def object_stores(cls, settings: VoiceSettings) -> Sequence[str]:

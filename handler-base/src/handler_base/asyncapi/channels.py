@@ -16,6 +16,7 @@ _INBOX: Final = "reply_inbox"
 _PARAMETERS: Final = {
     "user_id": "The user: 1 to 128 of A-Z, a-z, 0-9, `_` and `-`.",
     "request_id": "The question: 1 to 128 of A-Z, a-z, 0-9, `_` and `-`.",
+    "replica_id": "The replica of a service, by a name that it made up when it started.",
     "session_id": "The session: 1 to 128 of A-Z, a-z, 0-9, `_` and `-`.",
     "replica": "A replica of the service, by the id it made for itself.",
     "name": "Name of the event.",

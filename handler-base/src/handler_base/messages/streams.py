@@ -17,6 +17,7 @@ __all__ = [
     "PIPELINE_BRIDGES",
     "PIPELINE_RUNS",
     "STREAMS",
+    "VOICE_SESSIONS",
     "BucketSpec",
     "StreamSpec",
 ]
@@ -113,6 +114,12 @@ PIPELINE_RUNS = BucketSpec(
 )
 PIPELINE_BRIDGES = BucketSpec(
     "PIPELINE_BRIDGES", "The bridges that are alive; runs of one that is not go to another.", ttl=timedelta(seconds=3)
+)
+VOICE_SESSIONS = BucketSpec(
+    "VOICE_SESSIONS",
+    "The live sessions in which an answer is made or heard: which replica has each.",
+    ttl=timedelta(hours=1),
+    storage="memory",
 )
 
 STREAMS: tuple[StreamSpec, ...] = (

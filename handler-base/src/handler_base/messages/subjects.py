@@ -214,11 +214,11 @@ VOICE_RESPONSE_STREAM = Subject(
 VOICE_CANCEL = Subject("ai.voice.cancel.{request_id}", (CancelRequest,), (CLIENT,), (VOICE,), "Stops a spoken answer.")
 
 VOICE_FLOOR = Subject(
-    "ai.voice.floor.{session_id}",
+    "ai.voice.floor.{replica_id}",
     (VoiceFloor,),
     (VOICE,),
     (VOICE,),
-    "Between replicas: which of them answers a live session.",
+    "Between replicas: what was said in a live session in which the addressed one speaks.",
 )
 
 STT_STREAM = Subject(

@@ -63,10 +63,11 @@ class VoiceStreamChunk(Message):
 
 
 class VoiceFloor(Message):
-    """Between replicas of the voice assistant: who answers a live session, and what was left unanswered in it.
+    """Between replicas of the voice assistant: what was said in a live session in which another one speaks.
 
-    `position` is that of the newest question of whoever sends it, in its stream. `questions` are those without an
-    answer so far, by their positions. `taken` refuses: the sender has a newer question, or is still speaking.
+    `questions` are those without an answer so far, by their positions in the stream, and `position` is the newest of
+    them. In an answer `taken` says that the addressed replica has the session and answers; without it, `questions` are
+    those that it leaves.
     """
 
     session_id: str = ""

@@ -108,8 +108,14 @@ class LiveSession:
                 speeches.append(b"")
         return speeches[:-1]
 
-    async def say(self, transcript: str, *, encoding: Encoding = Encoding.MSGPACK, **values: object) -> None:
-        """Publish a final transcript, as a transcription service does."""
+    async def say(self, transcript: str = "", *, encoding: Encoding = Encoding.MSGPACK, **values: object) -> None:
+        """Publish a final transcript, as a transcription service does.
+
+        Args:
+            transcript: What was said.
+            encoding: What the message is written in.
+            **values: Fields of the message that are not as usual.
+        """
         self._said += 1
         message = STTTranscription(
             session_id=self.session_id,
