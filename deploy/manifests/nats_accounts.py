@@ -21,9 +21,9 @@ _HEAD: Final = f"""\
 # Written by `make manifests` from what the services declare. Do not edit.
 #
 # The server's environment has to hold a password for each user (NATS_PASSWORD_...: letters and digits, a letter first,
-# or a bcrypt hash) and {SERVICES_MAY_NOT}: a list of subjects that services may not publish on.
-# It is [] where services make their streams (STREAMS_MODE=create), and what deploy/nats/README.md shows where an
-# operator owns them (STREAMS_MODE=verify).
+# or a bcrypt hash; never empty, which lets everybody in) and {SERVICES_MAY_NOT}: a list of subjects that
+# services may not publish on. It is [] where services make their streams (STREAMS_MODE=create), and what
+# docs/permissions.md shows where an operator owns them (STREAMS_MODE=verify).
 """
 
 

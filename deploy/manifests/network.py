@@ -6,17 +6,25 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from deploy.manifests.documents import Document, labels
-from deploy.manifests.profiles import Place
+from deploy.manifests.profiles import MODELS, STORES, Place
 from deploy.manifests.topology import App
 from deploy.manifests.workload import PORT, selector
 
-__all__ = ["MONITORING_NAMESPACE", "cilium_policy", "default_deny", "network_policy", "platform_policy"]
+__all__ = [
+    "MONITORING_NAMESPACE",
+    "cilium_policy",
+    "default_deny",
+    "network_policy",
+    "pipelines_policy",
+    "platform_policy",
+]
 
 MONITORING_NAMESPACE: Final = "observability"
 """Where Prometheus runs."""
 
 _NAMESPACE: Final = "kubernetes.io/metadata.name"
 _DNS: Final = 53
+_WEB: Final = (80, 443, 6443)
 
 
 def default_deny(name: str) -> Document:
@@ -40,12 +48,29 @@ def network_policy(app: App) -> Document:
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [{"from": [_namespace(MONITORING_NAMESPACE)], "ports": [_port(PORT)]}],
             "egress": [
-                {
-                    "to": [{**_namespace("kube-system"), "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}],
-                    "ports": [_port(_DNS, "UDP"), _port(_DNS)],
-                },
+                _dns(),
                 *({"to": [_peer(place)], "ports": [_port(place.port)]} for place in app.reaches),
             ],
+        },
+    }
+
+
+def pipelines_policy() -> Document:
+    """Return what the pods of pipeline runs may reach.
+
+    They fetch documents from where SOURCE_URLS says and report to the API of the cluster, neither of which a policy of
+    this kind can name: what they may fetch is bounded by their own settings.
+    """
+    anywhere: Document = {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [_port(port) for port in _WEB]}
+    places = [STORES["nats"], STORES["milvus"], *MODELS.values()]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "pipelines", "labels": labels("pipelines", kind="network")},
+        "spec": {
+            "podSelector": {"matchLabels": {"app.kubernetes.io/component": "pipeline"}},
+            "policyTypes": ["Ingress", "Egress"],
+            "egress": [_dns(), *({"to": [_peer(one)], "ports": [_port(one.port)]} for one in places), anywhere],
         },
     }
 
@@ -93,6 +118,11 @@ def cilium_policy(app: App) -> Document:
             "egress": [_cilium_dns(names), *_cilium_peers(app.reaches)],
         },
     }
+
+
+def _dns() -> Document:
+    servers = {**_namespace("kube-system"), "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+    return {"to": [servers], "ports": [_port(_DNS, "UDP"), _port(_DNS)]}
 
 
 def _cilium_dns(names: Iterable[str]) -> Document:

@@ -14,8 +14,8 @@ _STORE: Final = "ai-services"
 """Name of the ClusterSecretStore; the operator makes one of that name."""
 
 _SOPS_NOTE: Final = """\
-Fill in the values and encrypt the file before it is committed: sops --encrypt --in-place secrets.sops.yaml
-They are empty here, so that nothing starts with a password that everybody knows."""
+Give each secret its values under stringData, then encrypt the file: sops --encrypt --in-place secrets.sops.yaml
+A value is missing here rather than empty: pods wait for what is missing, and NATS takes an empty password for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,16 @@ def _remote(place: str) -> dict[str, str]:
 
 
 def _plain(app: str, secret: SecretValue) -> Document:
-    values = {key: place[1:] if place.startswith("=") else "" for key, place in secret.keys.items()}
+    """Return a secret with what is public of it; what belongs in it besides is told in a note."""
+    missing = [key for key, place in secret.keys.items() if not place.startswith("=")]
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": secret.name, "labels": labels(app, kind="secret")},
+        "metadata": {
+            "name": secret.name,
+            "labels": labels(app, kind="secret"),
+            "annotations": {"description": f"Needs: {', '.join(missing)}"},
+        },
         "type": "Opaque",
-        "stringData": values,
+        "stringData": {key: place[1:] for key, place in secret.keys.items() if place.startswith("=")},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from deploy.manifests import charts, streams
@@ -23,6 +24,7 @@ from deploy.manifests.network import (
     cilium_policy,
     default_deny,
     network_policy,
+    pipelines_policy,
     platform_policy,
 )
 from deploy.manifests.permissions import OWNER, SYSTEM, User, owned_by_operator, users
@@ -39,6 +41,7 @@ from deploy.manifests.workload import (
     role,
     service_account,
 )
+from handler_base.messages.subjects import CLIENT
 
 __all__ = ["kubernetes_files"]
 
@@ -48,6 +51,8 @@ _KEYS: Final = (
 )
 _KEYS_SECRET: Final = "ai-services-keys"  # noqa: S105 - a name
 _OBSERVABILITY: Final = "fleet-observability"
+_PIPELINES: Final = "pipelines"
+_ARGO: Final = Path(__file__).resolve().parents[1] / "argo"
 
 _STREAMS_READY: Final[tuple[Document, ...]] = tuple(
     {
@@ -68,7 +73,7 @@ def kubernetes_files() -> Mapping[str, str]:
     for app in apps():
         found |= _app_files(app)
         found |= _under(f"components/cilium/{app.name}", _cilium_files(app))
-    found |= _config_files() | _streams_files() | _nats_files(everybody)
+    found |= _config_files() | _streams_files() | _pipelines_files() | _nats_files(everybody)
     found |= _chart_files("nack", charts.nack_values(), depends_on=("nats",))
     found |= _chart_files(
         "milvus", charts.milvus_values(), ports=[(19530, [NAMESPACE]), (9091, [MONITORING_NAMESPACE])]
@@ -127,8 +132,14 @@ def _config_files() -> dict[str, str]:
     }
     files = {
         "configmap.yaml": write_yaml(config),
-        "networkpolicy.yaml": write_yaml(default_deny(CONFIG_MAP)),
-        "kustomization.yaml": write_yaml(kustomization(["configmap.yaml", "networkpolicy.yaml"], namespace=NAMESPACE)),
+        "networkpolicy.yaml": write_yaml(default_deny(CONFIG_MAP), pipelines_policy()),
+        "kustomization.yaml": write_yaml(
+            kustomization(
+                ["configmap.yaml", "networkpolicy.yaml"],
+                namespace=NAMESPACE,
+                components=[f"../../../../components/secrets-eso/{CONFIG_MAP}"],
+            )
+        ),
     }
     base = f"apps/{NAMESPACE}/{CONFIG_MAP}"
     return {f"{base}/ks.yaml": write_yaml(flux_kustomization(CONFIG_MAP)), **_under(f"{base}/app", files)}
@@ -150,6 +161,14 @@ def _streams_files() -> dict[str, str]:
     base = f"apps/{NAMESPACE}/{streams.APP}"
     flux = flux_kustomization(streams.APP, depends_on=("nats", "nack"), prune=False, checks=_STREAMS_READY)
     return {f"{base}/ks.yaml": write_yaml(flux), **_under(f"{base}/app", files)}
+
+
+def _pipelines_files() -> dict[str, str]:
+    """Return the WorkflowTemplates, as they are in `deploy/argo`: there they can be applied without the rest."""
+    base = f"apps/{NAMESPACE}/{_PIPELINES}"
+    copied = {path.name: path.read_text(encoding="utf-8") for path in sorted(_ARGO.glob("*.yaml"))}
+    flux = write_yaml(flux_kustomization(_PIPELINES, depends_on=(CONFIG_MAP,)))
+    return {f"{base}/ks.yaml": flux, **_under(f"{base}/app", copied)}
 
 
 def _nats_files(everybody: tuple[User, ...]) -> dict[str, str]:
@@ -201,6 +220,7 @@ def _secrets(everybody: tuple[User, ...]) -> dict[str, tuple[SecretValue, ...]]:
     login = {"user": f"={OWNER}", "password": f"ai-services/nats#{OWNER}"}
     return {
         **found,
+        CONFIG_MAP: (SecretValue(f"{_PIPELINES}-nats", {"password": f"ai-services/nats#{CLIENT}"}),),
         "nats": (SecretValue("nats-accounts", accounts),),
         streams.APP: (SecretValue(f"{streams.APP}-nats", login),),
         "valkey": (SecretValue("valkey-users", {"default": "ai-services/valkey#password"}),),
@@ -228,7 +248,8 @@ def _api_keys_files() -> dict[str, str]:
 
 def _entry_files() -> dict[str, str]:
     """Return the namespaces with the apps in each, and what makes Flux look at them."""
-    groups: dict[str, list[str]] = {NAMESPACE: [CONFIG_MAP, streams.APP, *(app.name for app in apps()), _OBSERVABILITY]}
+    services = [app.name for app in apps()]
+    groups: dict[str, list[str]] = {NAMESPACE: [CONFIG_MAP, streams.APP, *services, _PIPELINES, _OBSERVABILITY]}
     for name, chart in CHARTS.items():
         groups.setdefault(chart.group, []).append(name)
     found = {}

@@ -6,16 +6,13 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import yaml
 
 from deploy.manifests.checks import policy
 from deploy.manifests.checks.crd_schemas import load_schemas, problems
 from deploy.manifests.checks.rendering import Rendered, RenderingError, find_kubectl, render_all
-
-_BESIDE: Final = Path(__file__).resolve().parents[2] / "argo"
-"""WorkflowTemplates, which are not part of the tree."""
 
 
 def main() -> int:
@@ -39,7 +36,7 @@ def main() -> int:
     documents = _unique(rendered)
     print(f"rendered: {len(rendered)} kustomizations and components, {len(documents)} objects")
     wrong = _check_built_in(documents)
-    wrong += _check_custom([*documents, *_workflow_templates()], crds)
+    wrong += _check_custom(documents, crds)
     for problem in wrong:
         sys.stderr.write(f"{problem}\n")
     return 1 if wrong else 0
@@ -73,13 +70,6 @@ def _check_custom(documents: list[dict[str, Any]], crds: str) -> list[str]:
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(seen.items()))
     print(f"custom resources: {counts}; wrong: {len(wrong)}")
     return wrong
-
-
-def _workflow_templates() -> list[dict[str, Any]]:
-    paths = sorted(_BESIDE.rglob("*.yaml")) if _BESIDE.exists() else []
-    texts = (path.read_text(encoding="utf-8") for path in paths)
-    found = (document for text in texts for document in yaml.safe_load_all(text))
-    return [document for document in found if isinstance(document, dict) and document.get("kind") == "WorkflowTemplate"]
 
 
 if __name__ == "__main__":

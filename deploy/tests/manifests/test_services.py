@@ -91,9 +91,9 @@ def test_only_the_pipeline_bridge_has_a_token_and_a_role(name: str) -> None:
     assert pod(name)["automountServiceAccountToken"] is False
     assert app_document(name, "ServiceAccount")["automountServiceAccountToken"] is False
     assert bool(projected) == (name == "pipeline-bridge")
-    roles = {one["metadata"]["name"] for one in documents_of("Role")}
-    assert roles == {"pipeline-bridge"}
-    rules = [rule for one in documents_of("Role") for rule in one["rules"]]
+    roles = {one["metadata"]["name"]: one["rules"] for one in documents_of("Role")}
+    assert roles.keys() == {"pipeline-bridge", "pipelines"}, "the second is that of the runs, not of a service"
+    rules = roles["pipeline-bridge"]
     assert "*" not in str(rules)
     assert {resource for rule in rules for resource in rule["resources"]} == {"workflows", "workflowtemplates"}
 
@@ -121,7 +121,7 @@ def test_its_variables_are_settings_of_the_service(name: str) -> None:
 
 def test_the_common_settings_are_settings(name: str) -> None:
     del name
-    (config,) = documents_of("ConfigMap")
+    config = app_document("ai-services-config", "ConfigMap")
     known = {field.upper() for service in SERVICES.values() for field in type(service.settings).model_fields}
     assert config["data"].keys() <= known
     assert config["data"]["STREAMS_MODE"] == "verify"
@@ -129,7 +129,7 @@ def test_the_common_settings_are_settings(name: str) -> None:
 
 def test_its_settings_are_valid(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What the pod gets is what the service accepts, secrets in files included."""
-    (config,) = documents_of("ConfigMap")
+    config = app_document("ai-services-config", "ConfigMap")
     secret = tmp_path / "secret"
     secret.write_text("redis://:x@valkey:6379/0", encoding="utf-8")
     values = dict(config["data"])

@@ -38,4 +38,5 @@ def app_document(app: str, kind: str) -> Document:
 def _read() -> Iterator[tuple[Path, Document]]:
     for path in sorted(KUBERNETES.rglob("*.yaml")):
         for document in yaml.load_all(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader):
-            yield path, document
+            if "kind" in document:
+                yield path, document
