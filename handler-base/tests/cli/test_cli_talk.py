@@ -131,6 +131,29 @@ async def test_an_interrupt_stops_the_sound_and_what_is_stale_is_dropped(
     assert 0 < len(heard) < 2 * 50 * TENTH
 
 
+async def test_a_word_beside_an_answer_is_no_question(fleet: Fleet, client: NatsConnection) -> None:
+    def aside(session: FakeSession, message: STTStreamMessage) -> None:
+        if message.type == "chunk" and message.sequence == 3:
+            session.final("when is the ferry")
+            text(session, "t-1", 0, "At six.")
+            play(session, 0, 5)
+        elif message.type == "chunk" and message.sequence == 5:
+            session.final("yes", 1, state="responding")
+            play(session, 1, 5)
+            play(session, 2, 5, last=True)
+            session.tell(VOICE_RESPONSE, VoiceResponse(request_id="t-1", response="At six."))
+            text(session, "t-1", 1, "", "done")
+        elif message.type == "end":
+            session.over(2)
+
+    await FakeSession(client, aside).start()
+    run = await fleet("talk", "--from", "question.wav", "--json")
+    assert run.code == 0, run.err
+    told = [json.loads(line) for line in run.out.splitlines()]
+    assert [one["kind"] for one in told] == ["final", "text", "sound", "final", "answer"]
+    assert told[4]["first_sound_ms"] == told[2]["first_sound_ms"]
+
+
 async def test_a_question_that_nobody_answers(fleet: Fleet, client: NatsConnection) -> None:
     def deaf(session: FakeSession, message: STTStreamMessage) -> None:
         if message.type == "chunk" and message.sequence == 3:

@@ -185,7 +185,7 @@ class Dialogue:
             self.output.stop()
             self._dropping = True
         elif heard.kind == "final" and told.transcript:
-            self._asked_at, self._first_sound = time.perf_counter(), 0.0
+            self._asked_at = time.perf_counter()
             # A few words beside an answer are not answered.
             self._waits = self._waits or told.state != "responding"
         self.failed = self.failed or heard.error is not None
@@ -196,12 +196,11 @@ class Dialogue:
     async def _play(self, chunk: TTSAudioChunk) -> None:
         if chunk.chunk_index == 0:
             self._dropping, self._sound_order = False, InOrder[TTSAudioChunk]()
+            self._first_sound = time.perf_counter() - self._asked_at if self._asked_at else 0.0
+            self._printer.sounds(self._first_sound)
         if self._dropping:
             return
         for piece in self._sound_order.take(chunk.chunk_index, chunk):
-            if piece.audio and not self._first_sound and self._asked_at:
-                self._first_sound = time.perf_counter() - self._asked_at
-                self._printer.sounds(self._first_sound)
             await self.output.add(piece.audio, piece.sample_rate, piece.channels)
 
     def _read(self, chunk: VoiceStreamChunk) -> None:
