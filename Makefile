@@ -7,7 +7,7 @@ SOURCES := handler-base chat-handler voice-assistant stt-module tts-module pipel
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-faults alerts-check lint format typecheck bench eval manifests manifests-check docs question lock proto clean
+.PHONY: help install run test test-faults alerts-check lint format typecheck bench eval manifests manifests-check pipelines docs question lock proto clean
 
 help: ## Show the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,11 @@ manifests: install ## Write what is deployed from the declarations in code
 manifests-check: install ## Render and check the manifests; CRDS=DIR checks custom resources too
 	@$(BIN)/python -m deploy.manifests.checks $(if $(CRDS),--crds "$(CRDS)")
 
+pipelines: install ## Compile the Kubeflow pipelines, and run them against stand-ins
+	@$(BIN)/python -m deploy.kubeflow.environment
+	@.venv-kfp/bin/python deploy/kubeflow/compile.py
+	@$(BIN)/python -m deploy.kubeflow.check
+
 docs: install ## Write docs/asyncapi.yaml from the declarations in code
 	@$(BIN)/python -m handler_base.asyncapi docs/asyncapi.yaml
 
@@ -69,5 +74,5 @@ proto: install ## Generate the Protocol Buffers stubs
 	@$(BIN)/python -m handler_base.messages.proto.generate
 
 clean: ## Remove .venv, the local state and all caches
-	@rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	@rm -rf .venv .venv-kfp .venv-policy .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

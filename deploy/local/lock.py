@@ -14,9 +14,10 @@ MEMBERS = ("handler-base", "chat-handler", "voice-assistant", "stt-module", "tts
 LOCKS = {
     "requirements.lock": ("dev", "local"),
     "requirements-bench.lock": ("dev", "local", "bench"),
+    "requirements-kfp.lock": ("kfp",),
     "requirements-policy.lock": ("policy",),
 }
-ALONE = {"requirements-policy.lock"}
+ALONE = {"requirements-kfp.lock", "requirements-policy.lock"}
 """Locks of environments that do not have the fleet itself."""
 
 

@@ -5,6 +5,7 @@ Whoever may publish a trigger names a URL, so it is checked here and again for e
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 from collections.abc import Sequence
@@ -151,11 +152,21 @@ class Sources:
             NotFoundError: There is nothing.
             InvalidRequestError: It is not UTF-8.
         """
-        content = self._file(url) if self.check(url).scheme == "file" else (await self._fetch(url))[0]
         try:
-            return content.decode("utf-8-sig")
+            return (await self.content(url)).decode("utf-8-sig")
         except UnicodeDecodeError:
             raise InvalidRequestError("The text is not UTF-8.") from None
+
+    async def content(self, url: str) -> bytes:
+        """Return the bytes of one file or page.
+
+        Raises:
+            NotFoundError: There is nothing.
+            PayloadTooLargeError: It is larger than 64 MB.
+        """
+        if self.check(url).scheme == "file":
+            return await asyncio.to_thread(self._file, url)
+        return (await self._fetch(url))[0]
 
     def _file(self, url: str) -> bytes:
         path = Path(_file_path(self.check(url)))
