@@ -203,7 +203,7 @@ class ChatHandler(Handler[ChatSettings]):
                 await self._stream(exchange, context, prompt, sources)
                 return
             completion = await self._backends.llm.complete(
-                prompt.messages, model=exchange.model, deadline=context.deadline
+                prompt.parts, model=exchange.model, deadline=context.deadline
             )
             completion.text = sources.feed(completion.text) + sources.close()
             exchange.completion = completion
@@ -214,7 +214,7 @@ class ChatHandler(Handler[ChatSettings]):
         completion = exchange.completion
         started = time.perf_counter()
         deltas = self._backends.llm.stream(
-            prompt.messages,
+            prompt.parts,
             model=exchange.model,
             deadline=context.deadline,
             gather=timedelta(seconds=self.settings.stream_gather),

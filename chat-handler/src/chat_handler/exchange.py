@@ -53,7 +53,7 @@ class Exchange:
     def turn(self) -> Turn:
         """The question and its answer, as the next question sees them."""
         request = self.request
-        return Turn(request.question, self.completion.text, request.request_id, int(time.time()))
+        return Turn.of(request.question, self.completion.text, request.request_id, int(time.time()))
 
     @property
     def tokens(self) -> int:

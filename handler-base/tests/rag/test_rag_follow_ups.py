@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from handler_base.rag.follow_ups import contextual_query, needs_context
 from handler_base.sessions import Turn
 
-HISTORY = [Turn("When was the Heron built?", "The Heron was built in 1987.")]
+HISTORY = [Turn.of("When was the Heron built?", "The Heron was built in 1987.")]
 
 LEANING = [
     "and in winter?",
@@ -95,7 +95,7 @@ def test_a_question_that_says_what_it_is_about_stands_alone(question: str) -> No
 @given(st.text(max_size=400))
 def test_any_text_can_be_judged_and_keeps_its_words(text: str) -> None:
     needs_context(text, HISTORY)
-    assert contextual_query(text, [Turn(text, text), *HISTORY]).startswith(text.strip())
+    assert contextual_query(text, [Turn.of(text, text), *HISTORY]).startswith(text.strip())
 
 
 HOSTILE = ["it " * 21_845, " " * 65_536, "a-" * 32_768, "a'" * 32_768, "-il" * 21_845, ", " * 32_768, "\u0130" * 65_536]
@@ -105,7 +105,7 @@ HOSTILE = ["it " * 21_845, " " * 65_536, "a-" * 32_768, "a'" * 32_768, "-il" * 2
 def test_a_hostile_text_costs_no_more_than_its_length(text: str) -> None:
     started = time.perf_counter()
     needs_context(text, HISTORY)
-    contextual_query("And why?", [Turn(text, text)] * 8)
+    contextual_query("And why?", [Turn.of(text, text)] * 8)
     contextual_query(text, HISTORY)
 
     assert time.perf_counter() - started < 0.5
@@ -130,22 +130,22 @@ def test_it_stands_for_what_the_previous_question_named() -> None:
 
 
 def test_a_chain_of_follow_ups_keeps_what_it_began_with() -> None:
-    turns = [*HISTORY, Turn("How long is she?", "14 metres."), Turn("And how wide?", "4 metres.")]
+    turns = [*HISTORY, Turn.of("How long is she?", "14 metres."), Turn.of("And how wide?", "4 metres.")]
 
     assert "Heron" in contextual_query("Where does she lie?", turns)
 
 
 def test_a_person_is_taken_from_the_answer() -> None:
     turns = [
-        Turn("Who runs the mill?", "The miller is Ada Marsh."),
-        Turn("And who helps her?", "Her helper is Tom Reed."),
+        Turn.of("Who runs the mill?", "The miller is Ada Marsh."),
+        Turn.of("And who helps her?", "Her helper is Tom Reed."),
     ]
 
     assert "Tom Reed" in contextual_query("What did he do before?", turns)
 
 
 def test_a_fragment_asks_for_the_same_property() -> None:
-    turns = [Turn("What does the ferry cost for a child?", "Seven marks.")]
+    turns = [Turn.of("What does the ferry cost for a child?", "Seven marks.")]
 
     query = contextual_query("And with a car?", turns)
 
@@ -154,15 +154,15 @@ def test_a_fragment_asks_for_the_same_property() -> None:
 
 
 def test_what_was_talked_about_before_the_topic_changed_is_left_out() -> None:
-    turns = [*HISTORY, Turn("When is the library open?", "On Wednesdays.")]
+    turns = [*HISTORY, Turn.of("When is the library open?", "On Wednesdays.")]
 
     assert "Heron" not in contextual_query("And on Saturdays?", turns)
 
 
 def test_the_questions_own_words_lead() -> None:
-    long = Turn("Which " + " ".join(f"subject{number}" for number in range(200)) + " is it?", "None.")
+    long = Turn.of("Which " + " ".join(f"subject{number}" for number in range(200)) + " is it?", "None.")
 
     query = contextual_query("Does it fit the green harbour crane on the northern quay?", [long])
 
     assert len(query.split()) == 11 + 3
-    assert len(contextual_query("Why?", [Turn("x" * 280 + " y", "")])) <= 300
+    assert len(contextual_query("Why?", [Turn.of("x" * 280 + " y", "")])) <= 300

@@ -32,7 +32,7 @@ def test_the_prompt_has_rules_then_history_then_sources_with_the_question() -> N
         QUESTION,
         hits=[hit(1, "The lamp is lit at dusk.", "Lighthouse", 3), hit(2)],
         grounding=Grounding.SOURCES,
-        history=[Turn("Who lives here?", "The keeper [1].")],
+        history=[Turn.of("Who lives here?", "The keeper [1].")],
     )
 
     assert [message.role for message in prompt.messages] == ["system", "user", "assistant", "user"]
@@ -151,7 +151,7 @@ def test_when_no_passage_fits_it_is_as_if_nothing_was_found() -> None:
 
 
 def test_the_oldest_turns_are_left_out_first() -> None:
-    turns = [Turn(f"question {number} " + "word " * 50, "answer") for number in range(5)]
+    turns = [Turn.of(f"question {number} " + "word " * 50, "answer") for number in range(5)]
 
     prompt = build_prompt(QUESTION, history=turns, budgets=PromptBudgets(history=200))
 
@@ -184,7 +184,7 @@ def test_the_whole_prompt_is_within_its_budget(texts: list[str], answers: list[s
         QUESTION,
         hits=[hit(number, text) for number, text in enumerate(texts, 1)],
         grounding=Grounding.SOURCES,
-        history=[Turn("and?", answer) for answer in answers],
+        history=[Turn.of("and?", answer) for answer in answers],
         budgets=PromptBudgets(total=total),
     )
 

@@ -43,7 +43,7 @@ def test_a_summary_cannot_leave_its_place(text: str) -> None:
 
 
 def test_it_takes_at_most_half_of_the_history_and_the_oldest_turns_fall_out() -> None:
-    turns = [Turn(f"question {number} " + "word " * 50, "answer") for number in range(5)]
+    turns = [Turn.of(f"question {number} " + "word " * 50, "answer") for number in range(5)]
     prompt = build_prompt(QUESTION, history=turns, summary="fact " * 5000, budgets=PromptBudgets(history=400))
 
     assert 100 < estimate_tokens(added("fact " * 5000, history=400)) <= 200
@@ -59,7 +59,7 @@ def test_where_there_is_no_room_for_history_there_is_none_for_a_summary() -> Non
 def test_the_whole_prompt_is_within_its_budget(summary: str, answers: list[str], total: int) -> None:
     prompt = build_prompt(
         QUESTION,
-        history=[Turn("and?", answer) for answer in answers],
+        history=[Turn.of("and?", answer) for answer in answers],
         summary=summary,
         budgets=PromptBudgets(total=total),
     )

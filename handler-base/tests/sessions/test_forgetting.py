@@ -151,7 +151,7 @@ async def bury(house: House, payload: bytes, subject: str) -> None:
 async def fill_store(store: SessionStore, user: str, words: str) -> None:
     session = f"s-{user}"
     await store.open_session(user, session, username=words, premium=True, kind="chat")
-    store.finish(user, session, Turn(words, words, f"r-{user}"), tokens=7)
+    store.finish(user, session, Turn.of(words, words, f"r-{user}"), tokens=7)
     await store.save_title(user, session, words)
     await store.set_preferences(user, Preferences(voice=words))
     assert len(await store.sessions(user)) == 1

@@ -20,7 +20,7 @@ async def use_everything(store: SessionStore, user: str) -> None:
     await store.open_session(user, "s1", username="N", premium=False, kind="chat")
     for session in ("s1", "s2", "ann"):
         await store.begin(user, session)
-        store.finish(user, session, Turn("q", "a", "r"), tokens=5)
+        store.finish(user, session, Turn.of("q", "a", "r"), tokens=5)
     await store.begin(user, "s1")
 
 
@@ -67,7 +67,7 @@ async def test_what_an_older_version_kept_is_forgotten_too(store: SessionStore, 
 async def test_a_question_under_way_leaves_nothing_behind(store: SessionStore, redis: Redis) -> None:
     opening = await store.begin("ann", "s1")
     await store.forget("ann")
-    store.finish("ann", opening.session_id, Turn("q", "a", "r"), tokens=100)
+    store.finish("ann", opening.session_id, Turn.of("q", "a", "r"), tokens=100)
     await store.save_title("ann", "s1", "Secrets")
     assert not await store.save_summary("ann", "s1", "Secrets", 1)
     assert await redis.keys("*") == []

@@ -79,7 +79,7 @@ async def test_replicas_share_a_bucket(open_store: OpenStore) -> None:
 async def test_tokens_are_charged_after_the_answer_and_may_go_into_debt(open_store: OpenStore) -> None:
     store = await open_store(limits=QuotaLimits(tokens_per_day=1000, premium_tokens_per_day=100))
     assert allowed(await spend(store, 5)) == 5
-    store.finish("ann", "s1", Turn("q", "a"), tokens=900)
+    store.finish("ann", "s1", Turn.of("q", "a"), tokens=900)
     assert (await store.begin("ann", "s1")).retry_after is None
     store.finish("ann", "s1", None, tokens=600)
     refused = await store.begin("ann", "s1")

@@ -24,7 +24,7 @@ async def questions(store: SessionStore, user: str = "ann", session: str = "s1")
 async def ask(store: SessionStore, number: int, *, user: str = "ann", session: str = "s1") -> Opening:
     """Begin and finish a question."""
     opening = await store.begin(user, session)
-    store.finish(user, session, Turn(f"q{number}", f"a{number}", f"r{number}", number))
+    store.finish(user, session, Turn.of(f"q{number}", f"a{number}", f"r{number}", number))
     return opening
 
 
@@ -53,7 +53,7 @@ async def test_a_finished_question_is_seen_by_the_next(store: SessionStore) -> N
     for number in range(3):
         await ask(store, number)
     opening = await store.begin("ann", "s1")
-    assert opening.turns == [Turn(f"q{number}", f"a{number}", f"r{number}", number) for number in range(3)]
+    assert opening.turns == [Turn.of(f"q{number}", f"a{number}", f"r{number}", number) for number in range(3)]
     session = await store.session("ann", "s1")
     assert session is not None
     assert session.turns == 3
@@ -63,7 +63,7 @@ async def test_turns_keep_the_order_they_were_finished_in(open_store: OpenStore)
     store = await open_store(most_turns=100)
     await store.begin("ann", "s1")
     for number in range(100):
-        store.finish("ann", "s1", Turn(str(number), "a", str(number)))
+        store.finish("ann", "s1", Turn.of(str(number), "a", str(number)))
     assert await questions(store) == [str(number) for number in range(100)]
 
 
@@ -77,13 +77,13 @@ async def test_an_opening_brings_the_last_turns_and_twice_as_many_are_kept(store
 
 async def test_a_turn_is_kept_once_for_its_request(store: SessionStore) -> None:
     await store.begin("ann", "s1")
-    store.finish("ann", "s1", Turn("q", "a", "r1"))
-    store.finish("ann", "s1", Turn("q2", "a2", "r1"))
-    store.finish("ann", "s1", Turn("q3", "a", "r"))
-    store.finish("ann", "s1", Turn("q4", "a", "1"))
+    store.finish("ann", "s1", Turn.of("q", "a", "r1"))
+    store.finish("ann", "s1", Turn.of("q2", "a2", "r1"))
+    store.finish("ann", "s1", Turn.of("q3", "a", "r"))
+    store.finish("ann", "s1", Turn.of("q4", "a", "1"))
     assert await questions(store) == ["q", "q3", "q4"]
     for _ in range(2):
-        store.finish("ann", "s1", Turn("no id", "a"))
+        store.finish("ann", "s1", Turn.of("no id", "a"))
     assert await questions(store) == ["q4", "no id", "no id"]
 
 
@@ -91,7 +91,7 @@ async def test_a_repeated_request_is_known_as_long_as_its_turn_is_kept(store: Se
     for number in range(20):
         await ask(store, number)
     for number in range(14, 20):
-        store.finish("ann", "s1", Turn("again", "a", f"r{number}"))
+        store.finish("ann", "s1", Turn.of("again", "a", f"r{number}"))
     assert await questions(store) == ["q17", "q18", "q19"]
 
 
@@ -152,9 +152,9 @@ async def test_no_two_ids_are_taken_for_each_other(
 async def test_a_login_opens_the_session_of_questions_that_name_none(store: SessionStore) -> None:
     assert await store.open_session("ann", "s1", username="Ann", premium=True, kind="chat")
     assert not await store.open_session("ann", "s1", username="Ann", premium=True, kind="chat")
-    store.finish("ann", "s1", Turn("q", "a"))
+    store.finish("ann", "s1", Turn.of("q", "a"))
     opening = await store.begin("ann", "")
-    assert (opening.session_id, opening.created, opening.turns) == ("s1", False, [Turn("q", "a")])
+    assert (opening.session_id, opening.created, opening.turns) == ("s1", False, [Turn.of("q", "a")])
     await store.open_session("ann", "s2", username="Ann", premium=True, kind="chat", login=False)
     assert (await store.begin("ann", "")).session_id == "s1"
     await store.open_session("ann", "s2", username="Ann", premium=True, kind="chat")
@@ -165,7 +165,7 @@ async def test_without_a_login_a_question_that_names_no_session_has_none(store: 
     await store.set_preferences("ann", Preferences(language="de"))
     opening = await store.begin("ann", "")
     assert opening == Opening("", preferences=Preferences(language="de"), stored=True)
-    store.finish("ann", "", Turn("q", "a"))
+    store.finish("ann", "", Turn.of("q", "a"))
     await store.begin("ann", "")
     assert await redis.keys("fleet:*") == ["fleet:preferences:ann"]
 
@@ -211,8 +211,12 @@ async def test_turns_of_an_older_version_are_taken_over(store: SessionStore, red
         await redis.rpush("fleet:conversation:ann:s1", b"\x82\xa8question\xa2q%d\xa6answer\xa1a" % number)
     opening = await store.begin("ann", "s1")
     assert (opening.created, [turn.question for turn in opening.turns]) == (True, ["q0", "q1"])
-    store.finish("ann", "s1", Turn("q2", "a"))
-    assert await store.unsummarised("ann", "s1") == ("", 0, [Turn("q0", "a"), Turn("q1", "a"), Turn("q2", "a")])
+    store.finish("ann", "s1", Turn.of("q2", "a"))
+    assert await store.unsummarised("ann", "s1") == (
+        "",
+        0,
+        [Turn.of("q0", "a"), Turn.of("q1", "a"), Turn.of("q2", "a")],
+    )
 
 
 async def test_without_turns_sessions_are_kept_all_the_same(open_store: OpenStore, redis: Redis) -> None:
@@ -226,7 +230,7 @@ async def test_a_store_can_be_turned_off(open_store: OpenStore) -> None:
     off = await open_store(url="")
     assert (off.enabled, off.available) == (False, True)
     assert await off.begin("ann", "s1") == Opening("s1")
-    off.finish("ann", "s1", Turn("q", "a"))
+    off.finish("ann", "s1", Turn.of("q", "a"))
     assert not await off.open_session("ann", "s1", username="", premium=False, kind="chat")
     assert (await off.preferences("ann"), await off.sessions("ann"), await off.forget("ann")) == (Preferences(), [], 0)
 
@@ -235,7 +239,7 @@ async def test_what_was_finished_before_closing_is_stored(open_store: OpenStore,
     first = await open_store()
     await first.begin("ann", "s1")
     for number in range(5):
-        first.finish("ann", "s1", Turn(f"q{number}", "a" * 100_000))
+        first.finish("ann", "s1", Turn.of(f"q{number}", "a" * 100_000))
     await first.close()
     assert await questions(await open_store()) == ["q2", "q3", "q4"]
 

@@ -16,7 +16,7 @@ async def converse(store: SessionStore, turns: range, session: str = "s1") -> No
 
 
 def turn(number: int) -> Turn:
-    return Turn(f"q{number}", "a", f"r{number}")
+    return Turn.of(f"q{number}", "a", f"r{number}")
 
 
 async def test_what_a_summary_covers_is_left_out(store: SessionStore) -> None:

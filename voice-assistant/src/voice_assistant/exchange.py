@@ -79,7 +79,7 @@ class Exchange:
 
     def turn(self, said: str) -> Turn:
         """Return the question and what was said to it, as the next question sees them."""
-        return Turn(self.transcript, said, self.request.request_id, int(time.time()))
+        return Turn.of(self.transcript, said, self.request.request_id, int(time.time()))
 
     def received(self) -> None:
         """Tell of a recorded question."""

@@ -178,7 +178,7 @@ class Reply:
         page = _Page(self._tell, self._settings.stream_gather)
         exchange.asks()
         started = time.perf_counter()
-        deltas = self._backends.llm.stream(prompt.messages, model=exchange.model, deadline=self._deadline)
+        deltas = self._backends.llm.stream(prompt.parts, model=exchange.model, deadline=self._deadline)
         with stages.measure("llm"):
             async with contextlib.aclosing(deltas):
                 async for delta in deltas:

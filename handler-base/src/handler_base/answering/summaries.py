@@ -20,9 +20,6 @@ log = logging.getLogger(__name__)
 _AT_ONCE: Final = 2
 """Summaries made at the same time; a conversation that finds no room is looked at again after its next answer."""
 
-_FEWEST_CHARACTERS: Final = 2
-"""No tokenizer gets by with fewer characters a token on average: shorter conversations need not be counted."""
-
 
 class Summaries:
     """Sums up the turns of conversations that are over the history's budget.
@@ -51,8 +48,7 @@ class Summaries:
         key = user_id, session_id
         if not self._enabled or key in self._running or len(self._running) >= _AT_ONCE:
             return
-        characters = sum(len(turn.question) + len(turn.answer) for turn in turns)
-        if characters < self._budget * _FEWEST_CHARACTERS or not turns_to_summarise(turns, budget=self._budget):
+        if not turns_to_summarise(turns, budget=self._budget):
             return
         task = asyncio.create_task(self._sum_up(*key, model=model), name="summary")
         self._running[key] = task

@@ -12,7 +12,15 @@ only the errors of `handler_base.errors`.
 from __future__ import annotations
 
 from handler_base.clients.audio import SpeechAudio, SpeechChunk
-from handler_base.clients.chat import ChatMessage, Completion, Delta, Usage
+from handler_base.clients.chat import (
+    ChatMessage,
+    Completion,
+    Delta,
+    PromptPart,
+    Usage,
+    decode_messages,
+    encode_messages,
+)
 from handler_base.clients.embeddings import EmbeddingsClient, RawVector
 from handler_base.clients.endpoint import StreamTimeouts
 from handler_base.clients.factories import embeddings_client, llm_client, reranker_client, stt_client, tts_client
@@ -32,6 +40,7 @@ __all__ = [
     "HttpEndpoints",
     "HttpPool",
     "LLMClient",
+    "PromptPart",
     "RawVector",
     "RerankerClient",
     "RetryOptions",
@@ -43,7 +52,9 @@ __all__ = [
     "Transcription",
     "TranscriptionPiece",
     "Usage",
+    "decode_messages",
     "embeddings_client",
+    "encode_messages",
     "llm_client",
     "reranker_client",
     "stt_client",

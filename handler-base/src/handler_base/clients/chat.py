@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
-__all__ = ["ChatMessage", "Completion", "Delta", "Role", "Usage"]
+__all__ = ["ChatMessage", "Completion", "Delta", "PromptPart", "Role", "Usage", "decode_messages", "encode_messages"]
 
 Role = Literal["system", "user", "assistant"]
 
@@ -22,6 +22,31 @@ class ChatMessage(msgspec.Struct, frozen=True, gc=False):
 
     role: Role
     content: str
+
+
+PromptPart = ChatMessage | msgspec.Raw
+"""A message, or some that are written already, as `encode_messages` does: JSON is copied, not written again."""
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(list[ChatMessage]).decode
+
+
+def encode_messages(*messages: ChatMessage) -> bytes:
+    """Return messages as they stand in the JSON of a prompt, with a comma between two.
+
+    Raises:
+        UnicodeEncodeError: A text holds half a surrogate pair.
+    """
+    return _encode(messages)[1:-1]
+
+
+def decode_messages(*parts: PromptPart) -> list[ChatMessage]:
+    """Return the messages of a prompt.
+
+    Raises:
+        msgspec.DecodeError: What was written already is not what `encode_messages` writes.
+    """
+    return _decode(_encode(parts))
 
 
 @dataclass(frozen=True, slots=True)

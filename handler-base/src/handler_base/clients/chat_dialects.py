@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from handler_base.clients.chat import ChatMessage, Completion, Delta, Usage
+from handler_base.clients.chat import Completion, Delta, PromptPart, Usage
 from handler_base.clients.endpoint import JSON, HttpAnswer, HttpRequest
 from handler_base.clients.failures import malformed
 from handler_base.clients.sse import EventStream, LineStream
@@ -30,7 +30,7 @@ class ChatQuestion:
         stream: Whether the answer comes piece by piece.
     """
 
-    messages: Sequence[ChatMessage]
+    messages: Sequence[PromptPart]
     model: str
     max_tokens: int
     temperature: float
@@ -118,7 +118,7 @@ class _StreamOptions(msgspec.Struct):
 
 
 class _Request(msgspec.Struct, omit_defaults=True):
-    messages: Sequence[ChatMessage]
+    messages: Sequence[PromptPart]
     stream: bool
     model: str = ""
     max_tokens: int | None = None
@@ -292,7 +292,7 @@ class _OllamaOptions(msgspec.Struct):
 
 class _OllamaRequest(msgspec.Struct):
     model: str
-    messages: Sequence[ChatMessage]
+    messages: Sequence[PromptPart]
     stream: bool
     options: _OllamaOptions
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final, TypeVar
 
-from handler_base.clients.chat import ChatMessage, Completion, Delta
+from handler_base.clients.chat import Completion, Delta, PromptPart
 from handler_base.clients.chat_dialects import CHAT_DIALECTS, ChatDialect, ChatQuestion
 from handler_base.clients.dialects import DialectMemory, Refusal, choose
 from handler_base.clients.endpoint import Endpoint, HttpAnswer, StreamTimeouts
@@ -66,7 +66,7 @@ class LLMClient:
 
     async def complete(
         self,
-        messages: Sequence[ChatMessage],
+        messages: Sequence[PromptPart],
         *,
         model: str = "",
         max_tokens: int | None = None,
@@ -104,7 +104,7 @@ class LLMClient:
 
     async def stream(
         self,
-        messages: Sequence[ChatMessage],
+        messages: Sequence[PromptPart],
         *,
         model: str = "",
         max_tokens: int | None = None,
@@ -214,7 +214,7 @@ class LLMClient:
 
     def _question(
         self,
-        messages: Sequence[ChatMessage],
+        messages: Sequence[PromptPart],
         model: str,
         max_tokens: int | None,
         temperature: float | None,

@@ -14,7 +14,7 @@ from typing import Final
 from handler_base.clients import ChatMessage, LLMClient
 from handler_base.deadline import Deadline
 from handler_base.errors import UpstreamError
-from handler_base.rag.prompt import HistoryTurn, turn_tokens, untrusted
+from handler_base.rag.prompt import HistoryTurn, PromptTurn, turn_tokens, untrusted
 from handler_base.rag.tokens import TokenCounter, estimate_tokens, truncate_tokens
 
 __all__ = ["Summariser", "turns_to_summarise"]
@@ -109,7 +109,7 @@ def _within(summary: str, budget: int, *, cut: bool) -> str:
     return fitting[: ends[-1]] if ends else fitting
 
 
-def turns_to_summarise(turns: Sequence[HistoryTurn], *, budget: int, count: TokenCounter = estimate_tokens) -> int:
+def turns_to_summarise(turns: Sequence[PromptTurn], *, budget: int, count: TokenCounter = estimate_tokens) -> int:
     """Return how many of the oldest turns should go into the summary.
 
     None while all of them fit. Otherwise as many as it takes to bring the rest down to half the budget, so that the

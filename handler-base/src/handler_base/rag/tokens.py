@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["TokenCounter", "estimate_tokens", "truncate_tokens"]
+__all__ = ["TokenCounter", "estimate_encoded", "estimate_tokens", "truncate_tokens"]
 
 TokenCounter = Callable[[str], int]
 """Counts the tokens of a text; `estimate_tokens` unless a service has the model's own counter."""
@@ -32,6 +32,13 @@ def estimate_tokens(text: str) -> int:
     characters = len(text)
     extra = 0 if text.isascii() else len(text.encode("utf-8", "surrogatepass")) - characters
     return -int(-(characters / _CHARACTERS_PER_TOKEN + extra * _TOKENS_PER_EXTRA_BYTE) // 1)
+
+
+def estimate_encoded(text: bytes) -> int:
+    """Estimate the tokens of a text in UTF-8, as `estimate_tokens` does."""
+    if text.isascii():
+        return -int(-len(text) / _CHARACTERS_PER_TOKEN // 1)
+    return estimate_tokens(text.decode("utf-8", "replace"))
 
 
 def truncate_tokens(text: str, limit: int, count: TokenCounter = estimate_tokens) -> str:

@@ -37,10 +37,39 @@ def whole(text: bytes) -> str:
     return unquote(text.decode("ascii", "replace"))
 
 
+class _AnyTurn(msgspec.Struct):
+    """A turn of this version, or of one that kept question and answer apart."""
+
+    said: bytes = b""
+    question: str = ""
+    answer: str = ""
+    request_id: str = ""
+    at: int = 0
+
+    def turn(self) -> Turn:
+        if self.said:
+            return Turn(self.said, self.request_id, self.at)
+        return Turn.of(self.question, self.answer, self.request_id, self.at)
+
+
+_decode_any: Final = msgspec.msgpack.Decoder(list[_AnyTurn]).decode
+
+
 def read_turns(encoded: bytes) -> list[Turn] | None:
     """Return the turns of a MessagePack array; None when they cannot be read."""
+    if not encoded:
+        return []
     try:
-        return _decode_turns(encoded) if encoded else []
+        return _decode_turns(encoded)
+    except msgspec.ValidationError:
+        return _read_any(encoded)
+    except msgspec.DecodeError:
+        return None
+
+
+def _read_any(encoded: bytes) -> list[Turn] | None:
+    try:
+        return [turn.turn() for turn in _decode_any(encoded)]
     except msgspec.DecodeError:
         return None
 

@@ -6,23 +6,48 @@ from datetime import timedelta
 
 import msgspec
 
+from handler_base.clients import ChatMessage, decode_messages, encode_messages
+
 __all__ = ["Opening", "Preferences", "Session", "Turn"]
 
 
-class Turn(msgspec.Struct, gc=False):
+class Turn(msgspec.Struct, frozen=True, gc=False):
     """One question and its answer, as the user saw them.
 
+    It is kept as the model reads it: a turn is written once, and read as messages in every prompt of the next ten.
+
     Attributes:
-        question: What the user asked.
-        answer: What was answered.
+        said: Both, as `encode_messages` writes them.
         request_id: Of the question; a turn with one that is there already is not kept twice.
         at: When it was answered, in Unix seconds.
     """
 
-    question: str
-    answer: str
+    said: bytes
     request_id: str = ""
     at: int = 0
+
+    @classmethod
+    def of(cls, question: str, answer: str, request_id: str = "", at: int = 0) -> Turn:
+        """Return the turn of a question and its answer; what is no text in them becomes a question mark."""
+        try:
+            said = encode_messages(ChatMessage("user", question), ChatMessage("assistant", answer))
+        except UnicodeEncodeError:
+            return cls.of(_text(question), _text(answer), request_id, at)
+        return cls(said, request_id, at)
+
+    @property
+    def question(self) -> str:
+        """What the user asked."""
+        return decode_messages(msgspec.Raw(self.said))[0].content
+
+    @property
+    def answer(self) -> str:
+        """What was answered."""
+        return decode_messages(msgspec.Raw(self.said))[1].content
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 class Preferences(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -169,10 +169,7 @@ class SessionStore:
             return
         kept, request = b"", ""
         if turn is not None and self._most_turns > 0:
-            try:
-                kept, request = encode_turn(turn), part(turn.request_id)
-            except UnicodeEncodeError:
-                self._refused("finish", None)
+            kept, request = encode_turn(turn), part(turn.request_id)
         names = (part(user_id), part(session_id), self._ttl, self._kept)
         self._post(scripts.FINISH, (*names, kept, request, *self._charged[premium], str(tokens)))
 
