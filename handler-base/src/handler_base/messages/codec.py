@@ -28,6 +28,9 @@ class Encoding(StrEnum):
     PROTOBUF = "application/x-protobuf"
 
 
+_PROTOBUF: Final = Encoding.PROTOBUF
+"""A name of the module is found in a third of the time that a member of an enumeration takes."""
+
 _MEDIA_TYPES: Final[dict[str, Encoding]] = {
     "application/msgpack": Encoding.MSGPACK,
     "application/x-msgpack": Encoding.MSGPACK,
@@ -74,7 +77,7 @@ def decode(schema: type[M], payload: bytes, encoding: Encoding = Encoding.MSGPAC
     Raises:
         InvalidRequestError: The body is not such a message.
     """
-    if encoding is Encoding.PROTOBUF:
+    if encoding is _PROTOBUF:
         # Loaded with the first message that needs it: most deployments never see one.
         from handler_base.messages import protobuf  # noqa: PLC0415
 
@@ -98,7 +101,7 @@ def encode(message: Message, encoding: Encoding = Encoding.MSGPACK) -> bytes:
     Raises:
         InternalError: A value does not fit its field, such as a text with half a surrogate pair.
     """
-    if encoding is Encoding.PROTOBUF:
+    if encoding is _PROTOBUF:
         from handler_base.messages import protobuf  # noqa: PLC0415 - see decode
 
         return protobuf.encode(message)

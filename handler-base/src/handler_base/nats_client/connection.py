@@ -181,17 +181,9 @@ class NatsConnection:
             UpstreamUnavailableError: As of `send`.
         """
         size = len(payload) + len(block)
-        if block:
-            command = b"HPUB %b %b %d %d\r\n%b%b\r\n" % (
-                subject.encode(),
-                reply.encode(),
-                len(block),
-                size,
-                block,
-                payload,
-            )
-        else:
-            command = b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply.encode(), size, payload)
+        verb = f"HPUB {subject} {reply} {len(block)} {size}\r\n" if block else f"PUB {subject} {reply} {size}\r\n"
+        # Numbers are written by text far quicker than by the formatting of bytes.
+        command = b"".join((verb.encode(), block, payload, b"\r\n"))
         client = self._client
         if size > (self._max_payload if client is None else client.max_payload):
             raise PayloadTooLargeError

@@ -1,10 +1,10 @@
 """Domain events on their way into the stream: in order, once, without making an answer wait.
 
 An event leaves at once, and is kept until the stream has it. The stream takes what comes over one link in the
-order it was sent, so its acknowledgement of one event holds for those before it: while one acknowledgement is
-awaited no other is asked for, and under load one covers many. When the link ends, or the stream does not answer,
-all that is unconfirmed is sent again in its order before anything new; the message id keeps the stream from
-storing an event twice.
+order it was sent, so its acknowledgement of one event holds for those before it: while one is awaited, and for a
+moment after it was asked for, no other is, and under load one covers many. When the link ends, or the stream does
+not answer, all that is unconfirmed is sent again in its order before anything new; the message id keeps the stream
+from storing an event twice.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 _MOST_KEPT: Final = 32 * 1024 * 1024
 """Bytes of events that wait for a stream that is away; what comes then is lost, and counted."""
 
+_ASK_EVERY: Final = 0.01
+"""Seconds from one acknowledgement that is asked for to the next."""
+
 _CONFIRM_AFTER: Final = 0.02
 """Seconds after which the last of a row of events is asked for again, when nothing followed it."""
 
@@ -45,9 +48,12 @@ _ANSWER_WITHIN: Final = 2.0
 
 _RETRY_AFTER: Final = 1.0
 
-_HEADERS: Final = encode_headers({CONTENT_TYPE: Encoding.MSGPACK.value, MESSAGE_TYPE: DomainEvent.schema_name})[:-2] + (
-    f"{MESSAGE_ID}: ".encode()
-)
+_SMALL: Final = 4096
+"""Bytes that every server takes in one message, with room for headers."""
+
+_HEADERS: Final = encode_headers({CONTENT_TYPE: Encoding.MSGPACK.value, MESSAGE_TYPE: DomainEvent.schema_name})[
+    :-2
+].decode()
 
 Value = str | int | float | bool | None
 
@@ -69,8 +75,8 @@ class _Event(msgspec.Struct, gc=False):
 
     number: int
     subject: str
-    payload: bytes
     block: bytes
+    payload: bytes
 
 
 class EventLog:
@@ -94,6 +100,8 @@ class EventLog:
         self._kept_bytes = 0
         self._number = 0
         self._asked: int | None = None
+        self._ask_at = self._late_at = 0.0
+        self._loop = asyncio.get_running_loop()
         self._live = True
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
@@ -147,16 +155,20 @@ class EventLog:
         except FleetError:
             self._lose("unencodable", name)
             return
-        if self._kept_bytes + len(payload) > self._most_kept or len(payload) + 1024 > self._connection.max_payload:
+        size = len(payload)
+        if self._kept_bytes + size > self._most_kept or (size > _SMALL and size + 1024 > self._connection.max_payload):
             self._lose("full", name)
             return
+        if not self._kept:
+            self._empty.clear()
         self._number += 1
-        event_sent = _Event(self._number, self._subject_of(name), payload, _header_block(identity))
-        self._kept.append(event_sent)
-        self._kept_bytes += len(payload)
-        self._empty.clear()
+        subject = self._subjects.get(name) or self._subject_of(name)
+        block = f"{_HEADERS}{MESSAGE_ID}: {identity}\r\n{propagation.header_lines()}\r\n".encode()
+        kept = _Event(self._number, subject, block, payload)
+        self._kept.append(kept)
+        self._kept_bytes += size
         if self._live:
-            self._send(event_sent)
+            self._send(kept)
 
     async def close(self, budget: timedelta = timedelta(seconds=2)) -> None:
         """Wait until the stream has everything, for `budget` at most, then let go."""
@@ -171,21 +183,21 @@ class EventLog:
         await self._answers.unsubscribe()
 
     def _subject_of(self, name: str) -> str:
-        subject = self._subjects.get(name)
-        if subject is None:
-            subject = self._subjects[name] = self._subject.format(name=name)
+        subject = self._subjects[name] = self._subject.format(name=name)
         return subject
 
     def _send(self, event: _Event, *, ask: bool = False) -> None:
-        """Send an event; ask for an acknowledgement when none is awaited."""
+        """Send an event; ask for an acknowledgement when none is awaited and the last is some time ago."""
         if not self._connection.is_connected:
             self._live = False  # the new link begins with what is kept
             return
-        reply = ""
-        if ask or self._asked is None:
+        reply, now = "", self._loop.time()
+        if ask or (self._asked is None and now >= self._ask_at):
             self._asked = event.number
-            self._set_timer(_ANSWER_WITHIN, self._probe)
+            self._ask_at, self._late_at = now + _ASK_EVERY, now + _ANSWER_WITHIN
             reply = f"{self._inbox}.{event.number}"
+        if self._timer is None:
+            self._set_timer(_CONFIRM_AFTER, self._look)
         try:
             self._connection.send_encoded(event.subject, event.payload, event.block, reply=reply)
         except FleetError:
@@ -204,16 +216,21 @@ class EventLog:
         if not self._kept:
             self._live = True
             self._empty.set()
-            self._stop_timer()
-        elif self._live:
-            self._set_timer(_CONFIRM_AFTER, self._confirm)
-        else:
+        elif not self._live:
             self._again()
 
-    def _confirm(self) -> None:
-        """Ask for the last event, in case nothing follows it."""
-        if self._live and self._asked is None and self._kept:
+    def _look(self) -> None:
+        """See to what is unconfirmed: one timer for all events, as nothing is due at a certain moment."""
+        self._timer = None
+        if not self._kept:
+            return
+        if self._asked is None:
+            # Nothing followed the last event that could have asked for it.
             self._send(self._kept[-1], ask=True)
+        elif self._loop.time() >= self._late_at:
+            self._probe()
+        else:
+            self._set_timer(_CONFIRM_AFTER, self._look)
 
     def _pause(self) -> None:
         """Leave a stream that cannot store alone for a moment."""
@@ -224,6 +241,7 @@ class EventLog:
 
     def _probe(self) -> None:
         """Send the oldest event alone: a stream that is away is not to be given everything again and again."""
+        self._stop_timer()
         self._live = False
         self._asked = None
         if self._kept:
@@ -241,7 +259,7 @@ class EventLog:
 
     def _set_timer(self, seconds: float, then: Callable[[], None]) -> None:
         self._stop_timer()
-        self._timer = asyncio.get_running_loop().call_later(seconds, then)
+        self._timer = self._loop.call_later(seconds, then)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -266,19 +284,17 @@ def _stored(msg: Msg) -> bool:
     return True
 
 
-def _header_block(identity: str) -> bytes:
-    """Return the headers of an event; written here, since a general writer takes half as long as all the rest."""
-    trace: dict[str, str] = {}
-    propagation.inject(trace)
-    lines = "".join(f"{name}: {value}\r\n" for name, value in trace.items()) if trace else ""
-    return b"%b%b\r\n%b\r\n" % (_HEADERS, identity.encode(), lines.encode())
-
-
 @lru_cache(maxsize=2)
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
 
-def _now() -> str:
-    seconds, rest = divmod(time.time_ns() // 1_000_000, 1000)
+@lru_cache(maxsize=2)
+def _moment(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
     return f"{_second(seconds)}.{rest:03d}Z"
+
+
+def _now() -> str:
+    # Under load many events are of the same millisecond.
+    return _moment(time.time_ns() // 1_000_000)

@@ -272,7 +272,10 @@ def _fit_summary(summary: str, budget: int, count: TokenCounter) -> str:
 
 def _fit_history(history: Sequence[PromptTurn], budget: int, count: TokenCounter) -> bytes:
     """Return the latest turns that fit, oldest first."""
-    first = len(history)
-    while first and (budget := budget - turn_tokens(history[first - 1], count)) >= 0:
-        first -= 1
-    return b",".join([turn.said for turn in history[first:]])
+    fitting: list[bytes] = []
+    for turn in reversed(history):
+        budget -= turn_tokens(turn, count)
+        if budget < 0:
+            break
+        fitting.append(turn.said)
+    return b",".join(fitting[::-1])

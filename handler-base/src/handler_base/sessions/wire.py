@@ -34,7 +34,10 @@ _CODES: Final = _UNUSABLE | {"MISCONF", "NOPERM", "NOREPLICAS", "NOSCRIPT", "OOM
 _WORDS: Final = re.compile("[A-Z]+").findall
 
 _READ_SIZE: Final = 64 << 10
-"""Bytes that are read at once. The parser moves what it has left after every reply, so more is not quicker."""
+"""Bytes that are read at once."""
+
+_PIECE: Final = 8 << 10
+"""Bytes the parser is given at once: after every reply it moves all that it has left."""
 
 _GRACE: Final = 0.002
 """Seconds between a reply being late and the connection being given up.
@@ -210,21 +213,25 @@ class Wire(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand each reply to who waits for it."""
-        gets, waiting = self._reader.gets, self._waiting
-        self._reader.feed(self._buffer[:nbytes])
         try:
-            reply = gets()
-            while reply is not _NOTHING:
-                self._unparsed = 0
-                _settle(waiting.popleft()[0], reply)
-                reply = gets()
+            for start in range(0, nbytes, _PIECE):
+                self._parse(self._buffer[start : min(start + _PIECE, nbytes)])
         except (hiredis.HiredisError, IndexError):
             # Not the protocol, or a reply nobody asked for: what follows cannot be trusted either.
             self.abort("garbled")
             return
-        self._unparsed += nbytes
         if self._unparsed > _LONGEST_REPLY:
             self.abort("garbled")
+
+    def _parse(self, piece: memoryview) -> None:
+        gets, waiting = self._reader.gets, self._waiting
+        self._reader.feed(piece)
+        self._unparsed += len(piece)
+        reply = gets()
+        while reply is not _NOTHING:
+            self._unparsed = 0
+            _settle(waiting.popleft()[0], reply)
+            reply = gets()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end."""

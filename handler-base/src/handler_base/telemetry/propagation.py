@@ -11,7 +11,7 @@ from typing import Final
 
 from handler_base.telemetry.spans import CURRENT_SPAN, SpanContext
 
-__all__ = ["TRACEPARENT", "TRACESTATE", "extract", "inject"]
+__all__ = ["TRACEPARENT", "TRACESTATE", "extract", "header_lines", "inject"]
 
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
@@ -59,6 +59,18 @@ def inject(headers: MutableMapping[str, str], context: SpanContext | None = None
     headers[TRACEPARENT] = f"00-{context.trace_id}-{context.span_id}-{'01' if context.sampled else '00'}"
     if context.trace_state:
         headers[TRACESTATE] = context.trace_state
+
+
+def header_lines() -> str:
+    """Return the trace context of the current span as lines of a header block, each with its end; or nothing."""
+    current = CURRENT_SPAN.get()
+    context = current.context if current is not None else None
+    if context is None:
+        return ""
+    trace_id, span_id, sampled, state, _ = context
+    flags = "01" if sampled else "00"
+    lines = f"{TRACEPARENT}: 00-{trace_id}-{span_id}-{flags}\r\n"
+    return f"{lines}{TRACESTATE}: {state}\r\n" if state else lines
 
 
 def _find(headers: Mapping[str, str], name: str) -> str | None:

@@ -176,6 +176,7 @@ class RecordingSpan(Span):
     """
 
     __slots__ = (
+        "_context",
         "_sink",
         "_token",
         "attributes",
@@ -206,6 +207,7 @@ class RecordingSpan(Span):
     ) -> None:
         self._sink = sink
         self._token: Token[Span | None] | None = None
+        self._context: SpanContext | None = None
         self.name = name
         self.kind = kind
         self.trace_id = trace_id
@@ -228,7 +230,10 @@ class RecordingSpan(Span):
     @property
     def context(self) -> SpanContext:
         """What to hand to the next process."""
-        return SpanContext(self.trace_id, self.span_id, True, self.trace_state)
+        context = self._context
+        if context is None:
+            context = self._context = SpanContext(self.trace_id, self.span_id, True, self.trace_state)
+        return context
 
     def set(self, key: str, value: AttributeValue) -> None:
         """Set one attribute, named in `handler_base.telemetry.names`."""
