@@ -226,11 +226,15 @@ def sound(seconds: float, level: int) -> bytes:
     return b"".join(struct.pack("<h", sample) for sample in samples)
 
 
-async def test_the_stt_module(server: GuardedServer, log_in: LogIn, models: dict[str, str]) -> None:
+async def test_the_stt_module(
+    server: GuardedServer, log_in: LogIn, models: dict[str, str], fleet: Fleet, tmp_path: Path
+) -> None:
     async with process(server, "stt-module", **models, VAD="energy") as service:
         caller = SttCaller(await log_in(server, CLIENT))
         heard = await caller.say(sound(0.5, 30) + sound(1.0, 12_000) + sound(0.8, 30))
         assert [final.transcript for final in heard.finals] == ["What is NATS?"]
+        (tmp_path / "said.wav").write_bytes(wav_file(sound(0.3, 30) + sound(0.7, 12_000) + sound(0.8, 30), RATE))
+        assert "What is NATS?" in await fleet("listen", "said.wav")
         assert "stt-module" in await names(await log_in(server, "operator"))
         assert await service.terminate() == 0
     assert server.violations == []
@@ -273,7 +277,9 @@ async def test_the_pipeline_bridge(server: GuardedServer, log_in: LogIn, fleet: 
             if "Message-Type" in (msg.headers or {}):
                 statuses.append(decode(PipelineStatus, msg.data, Encoding.MSGPACK).status)
         assert "submitted" in statuses
+        assert "document-ingestion" in await fleet("pipelines")
         assert "run-1" in await fleet("runs")
+        await fleet("trigger", "document-ingestion", "-p", "source-url=https://example.org/", "--request-id", "run-2")
         await client.publish(PIPELINE_CANCEL.format(request_id="run-1"))
         assert "pipeline-bridge" in await names(await log_in(server, "operator"))
         assert await service.terminate() == 0
