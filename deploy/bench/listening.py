@@ -103,6 +103,7 @@ class _Talk:
     async def end(self) -> None:
         for subject in self._subjects:
             await self._connection.publish(subject, encode(STTStreamMessage(type="end")))
+            await asyncio.sleep(0.005)  # as people leave: not all in one moment
         await wait_until(lambda: self.ended >= self._load.streams, timeout=20, every=0.05)
 
 

@@ -16,7 +16,7 @@ from handler_base.telemetry import metrics
 from stt_module import answers
 from stt_module.desk import Desk
 from stt_module.gaps import Gaps
-from stt_module.intake import Intake, open_intake
+from stt_module.intake import Intake, check_encoding, open_intake
 from stt_module.listening import Ears, Heard, ListeningRules
 from stt_module.memory import Memory
 from stt_module.pcm import PcmFormat
@@ -84,6 +84,14 @@ class Conversation:
         if message.type == "chunk":
             await self._hear(message)
             return
+        try:
+            await self._change(message)
+        except FleetError:
+            # A session that does not begin well does not begin.
+            self._session.over = message.type == "start"
+            raise
+
+    async def _change(self, message: STTStreamMessage) -> None:
         language, state, speaker_id = language_of(message), state_of(message), speaker_of(message)
         memory = self._memory
         memory.speaker_id = speaker_id or memory.speaker_id
@@ -93,6 +101,7 @@ class Conversation:
             memory.state = state
         if message.type == "start":
             _layout(message)
+            check_encoding(message.audio_encoding)
             memory.sample_rate, memory.channels = message.sample_rate, message.channels
             memory.bit_depth, memory.audio_encoding = message.bit_depth, message.audio_encoding
             self._ears = self._new_ears()
@@ -146,9 +155,9 @@ class Conversation:
             return
         if missing:
             metrics.LIVE_GAPS.of(STT_STREAM.template).inc(missing)
-        if self._intake is None:
-            self._intake = self._open(message)
         try:
+            if self._intake is None:
+                self._intake = self._open(message)
             samples = await self._intake.feed(message.audio)
         except FleetError:
             # A decoder that lost its way does not find it again.

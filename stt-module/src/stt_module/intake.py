@@ -9,7 +9,7 @@ from stt_module.live import LiveDecoder
 from stt_module.pcm import PcmFormat, PcmReader
 from stt_module.wav import find_wav, is_wav
 
-__all__ = ["ContainerIntake", "Intake", "RawIntake", "WavIntake", "open_intake"]
+__all__ = ["ContainerIntake", "Intake", "RawIntake", "WavIntake", "check_encoding", "open_intake"]
 
 _UNNAMED: Final = 0
 _RAW: Final = 1
@@ -134,6 +134,16 @@ class ContainerIntake:
         self._decoder.close()
 
 
+def check_encoding(encoding: int) -> None:
+    """Refuse what is no encoding of audio.
+
+    Raises:
+        UnsupportedFormatError: There is no such encoding.
+    """
+    if encoding not in _KNOWN:
+        raise UnsupportedFormatError("audio_encoding must be 1 (pcm_s16le), 2 (wav), 3 (ogg or webm) or 4 (mp3).")
+
+
 def open_intake(encoding: int, layout: PcmFormat, audio: bytes) -> Intake:
     """Return what reads the audio of a session.
 
@@ -145,8 +155,7 @@ def open_intake(encoding: int, layout: PcmFormat, audio: bytes) -> Intake:
     Raises:
         UnsupportedFormatError: There is no such encoding.
     """
-    if encoding not in _KNOWN:
-        raise UnsupportedFormatError("audio_encoding must be 1 (pcm_s16le), 2 (wav), 3 (ogg or webm) or 4 (mp3).")
+    check_encoding(encoding)
     if encoding == _RAW:
         return RawIntake(layout)
     if is_wav(audio):

@@ -170,6 +170,11 @@ class Records:
         self._ended[session_id] = revision
         self._to_drop.append((time.monotonic() + _HEARD_AFTER, session_id, revision))
 
+    @property
+    def ending(self) -> bool:
+        """Whether something is left of sessions that are over."""
+        return bool(self._to_drop)
+
     async def drop_ended(self, *, all_of_them: bool = False) -> None:
         """Remove what is left of sessions that are over."""
         while self._to_drop and (all_of_them or self._to_drop[0][0] < time.monotonic()):

@@ -291,7 +291,7 @@ class LiveRouter:
             self._deaf.sweep()
             self._ring.sweep()
             self._adopt()
-            if self._dropping is None:
+            if self._dropping is None and self._records.ending:
                 self._dropping = self._begin(self._records.drop_ended())
                 self._dropping.add_done_callback(self._dropped)
             now, idle = time.monotonic(), self._limits.idle.total_seconds()

@@ -127,7 +127,7 @@ class SessionRun:
         self.last_at = time.monotonic()
         size = len(arrival.msg.data) + _PER_MESSAGE
         # What another replica passes on comes in one go, and is no more than that one might hold.
-        if self._inbox and self._held + size > self._most * (_PASSED if arrival.passed else 1):
+        if self._inbox and self._held > self._most * (_PASSED if arrival.passed else 1):
             told, self._refusing = self._refusing, True
             return None if told else OverloadedError("Audio comes faster than it is heard; some of it was left out.")
         self._inbox.append(arrival)

@@ -140,12 +140,18 @@ class SttCaller:
         return first
 
     async def say(
-        self, audio: bytes, *, step: int = 3200, encoding: Encoding = Encoding.MSGPACK, **values: object
+        self,
+        audio: bytes,
+        *,
+        step: int = 3200,
+        pace: float = 0.0,
+        encoding: Encoding = Encoding.MSGPACK,
+        **values: object,
     ) -> HeardSession:
         """Send a whole session, and wait for its end."""
         heard = await self.hear()
         await self.send(heard, "start", encoding=encoding, **values)
-        await self.speak(heard, audio, step=step, encoding=encoding)
+        await self.speak(heard, audio, step=step, pace=pace, encoding=encoding)
         await self.send(heard, "end", encoding=encoding)
         return await heard.ended()
 
