@@ -7,7 +7,7 @@ SOURCES := handler-base chat-handler voice-assistant stt-module tts-module pipel
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-faults alerts-check lint format typecheck bench eval manifests manifests-check pipelines docs question lock proto clean
+.PHONY: help install run test test-faults alerts-check lint format typecheck bench eval images images-check images-record images-push up down compose-config manifests manifests-check pipelines docs question lock proto clean
 
 help: ## Show the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,27 @@ pipelines: install ## Compile the Kubeflow pipelines, and run them against stand
 	@.venv-kfp/bin/python deploy/kubeflow/compile.py
 	@$(BIN)/python -m deploy.kubeflow.check
 
+images: install ## Build the five images by docker, podman or buildah; TARGETS="..." names others
+	@$(BIN)/python -m deploy.images build $(TARGETS)
+
+images-check: install ## Start the images hardened, against a real nats-server
+	@$(BIN)/python -m deploy.images check $(TARGETS)
+
+images-record: install ## Build all images and write down what they weigh
+	@$(BIN)/python -m deploy.images record
+
+images-push: install ## Push the images: IMAGE_PREFIX=registry.example.com/ai-services
+	@$(BIN)/python -m deploy.images push $(TARGETS)
+
+up: install ## Start the fleet and all it needs in containers; OFFLINE=1 where no registry can be reached
+	@$(BIN)/python -m deploy.compose up $(if $(OFFLINE),--offline)
+
+down: install ## Stop the containers; the data stays, unless VOLUMES=1
+	@$(BIN)/python -m deploy.compose down $(if $(OFFLINE),--offline) $(if $(VOLUMES),--volumes)
+
+compose-config: install ## Check the compose files
+	@$(BIN)/python -m deploy.compose config
+
 docs: install ## Write docs/asyncapi.yaml from the declarations in code
 	@$(BIN)/python -m handler_base.asyncapi docs/asyncapi.yaml
 
@@ -74,5 +95,5 @@ proto: install ## Generate the Protocol Buffers stubs
 	@$(BIN)/python -m handler_base.messages.proto.generate
 
 clean: ## Remove .venv, the local state and all caches
-	@rm -rf .venv .venv-kfp .venv-policy .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	@rm -rf .venv .venv-compose .venv-kfp .venv-policy .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

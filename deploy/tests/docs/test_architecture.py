@@ -25,6 +25,7 @@ FLOORS: Final = {
     "answering": 5,
     "handler": 5,
     "health": 5,
+    "probe": 1,
     "cli": 6,
     "testing": 6,
     "asyncapi": 6,
