@@ -53,34 +53,11 @@ async def test_a_step_that_fails_says_why(bridge: PipelineCaller) -> None:
     assert (await bridge.until(request_id, "failed")).error == "The parts do not add up."
 
 
-async def killed(before: set[int]) -> set[int]:
-    """Kill the step that is none of those, once it runs; return those that were killed so far."""
-
-    def fresh() -> list[psutil.Process]:
-        return [step for step in steps() if step.pid not in before]
-
-    await wait_until(fresh, timeout=20)
-    [step] = fresh()
-    step.kill()
-    return before | {step.pid}
-
-
-async def test_a_step_that_is_killed_is_started_again(
-    bridge: PipelineCaller, file: Path, go: Callable[[], None]
-) -> None:
-    request_id = await bridge.trigger("here", file=str(file), parts="1")
-    await bridge.until(request_id, "running")
-    await killed(set())
-    go()
-    await bridge.ended(request_id)
-    assert bridge.said(request_id) == ["submitted", "pending", "running", "succeeded"]
-
-
-async def test_a_step_that_is_killed_every_time_fails_the_run(bridge: PipelineCaller, file: Path) -> None:
+async def test_a_step_that_dies_fails_the_run(bridge: PipelineCaller, file: Path) -> None:
     request_id = await bridge.trigger("here", file=str(file))
-    dead: set[int] = set()
-    for _ in range(3):
-        dead = await killed(dead)
+    await bridge.until(request_id, "running")
+    await wait_until(steps)
+    steps()[0].kill()
     assert "status -9" in (await bridge.until(request_id, "failed")).error
 
 
