@@ -221,6 +221,7 @@ def _secrets(everybody: tuple[User, ...]) -> dict[str, tuple[SecretValue, ...]]:
     return {
         **found,
         CONFIG_MAP: (SecretValue(f"{_PIPELINES}-nats", {"password": f"ai-services/nats#{CLIENT}"}),),
+        _KEYS_SECRET: (SecretValue(_KEYS_SECRET, {key: f"ai-services/keys#{key.lower()}" for key in _KEYS}),),
         "nats": (SecretValue("nats-accounts", accounts),),
         streams.APP: (SecretValue(f"{streams.APP}-nats", login),),
         "valkey": (SecretValue("valkey-users", {"default": "ai-services/valkey#password"}),),
@@ -228,8 +229,10 @@ def _secrets(everybody: tuple[User, ...]) -> dict[str, tuple[SecretValue, ...]]:
 
 
 def _api_keys_files() -> dict[str, str]:
-    """Return the component for model servers and a Milvus that ask for keys."""
-    secret = SecretValue(_KEYS_SECRET, {key: f"ai-services/keys#{key.lower()}" for key in _KEYS})
+    """Return the component that has services use keys, where model servers and Milvus ask for them.
+
+    The secret is not in it: services share one, and of two Flux Kustomizations only one may have an object.
+    """
     volume = {"name": "api-keys", "secret": {"secretName": _KEYS_SECRET, "defaultMode": 0o440}}
     mount = {"name": "api-keys", "mountPath": f"{SECRETS_AT}/keys", "readOnly": True}
     container = "/spec/template/spec/containers/0"
@@ -239,11 +242,8 @@ def _api_keys_files() -> dict[str, str]:
         ("/spec/template/spec/volumes/-", volume),
     ]
     patch = [{"op": "add", "path": path, "value": value} for path, value in additions]
-    written = write_yaml(patch, comment="").split("---\n", 1)[1]  # type: ignore[arg-type]  # a list is YAML, too
-    files = eso_files(_KEYS_SECRET, (secret,))
-    patches: list[Document] = [{"target": {"kind": "Deployment"}, "patch": written}]
-    files["kustomization.yaml"] = write_yaml(component(["externalsecrets.yaml"], patches))
-    return files
+    written = write_yaml(patch).split("---\n", 1)[1]  # type: ignore[arg-type]  # a list is YAML, too
+    return {"kustomization.yaml": write_yaml(component(patches=[{"target": {"kind": "Deployment"}, "patch": written}]))}
 
 
 def _entry_files() -> dict[str, str]:
