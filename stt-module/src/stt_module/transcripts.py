@@ -27,6 +27,10 @@ __all__ = ["Spoken", "Transcripts"]
 log = logging.getLogger(__name__)
 
 
+def _nobody(words: str) -> None:
+    """Take what is understood once the session is over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spoken:
     """An utterance that waits for its transcript.
@@ -117,7 +121,8 @@ class Transcripts:
             raise OwnershipLostError
 
     def drop(self) -> None:
-        """Give all of it up."""
+        """Give all of it up, and let go of who is told of it."""
+        self._understood = _nobody
         self._stop_looking()
         if self._finals is not None:
             self._finals.cancel()

@@ -186,6 +186,8 @@ class SessionTable:
             await self._parts.answers.refuse(run.session_id, run.encoding or Encoding.MSGPACK, InternalError())
         finally:
             await listening.unsubscribe()
+            # What it hears by holds it: a circle that only the garbage collector would find.
+            run.listening = None
             if self._runs.get(subject) is run:
                 del self._runs[subject]
             run.drop()
