@@ -40,7 +40,7 @@ class BridgeSettings(Settings):
     kubeflow_token_path: str = Field("", description="Path of a file with the token, read again when it changes.")
     kubeflow_tls_ca: str = Field("", description="Path of its CA certificate; empty: the system's.")
     kubeflow_tls_verify: bool = Field(True, description="Whether its certificate is checked.")
-    kubeflow_poll: Seconds = Field(0.5, gt=0, description="Least seconds between two looks at the runs of Kubeflow.")
+    kubeflow_poll: Seconds = Field(0.3, gt=0, description="Least seconds between two looks at the runs of Kubeflow.")
     kubeflow_poll_most: Seconds = Field(
         10, gt=0, description="Most seconds between two looks, when many runs cost much."
     )

@@ -156,7 +156,11 @@ class FakeKubeflow(FakeEngineServer):
         return web.json_response({})
 
     def _paged(self, request: web.Request, key: str, found: list[Document], model: str) -> web.Response:
-        kept = [item for item in found if self._passes(item, request.query.get("filter", ""))]
+        text = request.query.get("filter", "")
+        predicates = json.loads(text)["predicates"] if text else []
+        for predicate in predicates:
+            self._checked(predicate, "V2beta1Predicate")
+        kept = [item for item in found if _passes(item, predicates)]
         start = int(request.query.get("page_token") or 0)
         size = int(request.query.get("page_size") or 10)
         size = min(size, self.page or size)
@@ -168,16 +172,6 @@ class FakeKubeflow(FakeEngineServer):
         if len(kept) < 20:
             self._checked(answer, model)
         return web.json_response(answer)
-
-    def _passes(self, item: Document, text: str) -> bool:
-        for predicate in json.loads(text)["predicates"] if text else ():
-            self._checked(predicate, "V2beta1Predicate")
-            value = item.get(predicate["key"], "")
-            if predicate["operation"] == "EQUALS" and value != predicate["string_value"]:
-                return False
-            if predicate["operation"] == "IN" and value not in predicate["string_values"]["values"]:
-                return False
-        return True
 
     def _checked(self, document: Document, model: str) -> None:
         """Note what in a body the official model does not know, or would not take."""
@@ -193,3 +187,13 @@ class FakeKubeflow(FakeEngineServer):
         unknown = set(request.query) - known
         if unknown:
             self.wrong.append(f"{request.path} has no {sorted(unknown)}")
+
+
+def _passes(item: Document, predicates: list[Document]) -> bool:
+    for predicate in predicates:
+        value = item.get(predicate["key"], "")
+        if predicate["operation"] == "EQUALS" and value != predicate["string_value"]:
+            return False
+        if predicate["operation"] == "IN" and value not in predicate["string_values"]["values"]:
+            return False
+    return True
