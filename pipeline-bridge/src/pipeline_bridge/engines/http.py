@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _TIMEOUT: Final = httpx.Timeout(15.0, connect=5.0)
+_AT_ONCE: Final = 16
+"""Calls at the same time, besides an answer that goes on."""
+
 _MOST_WORDS: Final = 300
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 
@@ -74,6 +78,7 @@ class EngineApi:
         self._access = access
         self._client: httpx.AsyncClient | None = None
         self._opened = False
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._token = ""
         self._token_stamp: tuple[int, int] | None = None
         self.available = True
@@ -84,7 +89,7 @@ class EngineApi:
 
     def _make(self) -> httpx.AsyncClient:
         base = self._access.url.rstrip("/")
-        limits = httpx.Limits(max_connections=32, max_keepalive_connections=8)
+        limits = httpx.Limits(max_connections=2 * _AT_ONCE, max_keepalive_connections=_AT_ONCE)
         return httpx.AsyncClient(base_url=base, timeout=_TIMEOUT, limits=limits, verify=self._tls(), trust_env=False)
 
     async def close(self) -> None:
@@ -108,14 +113,14 @@ class EngineApi:
             InvalidRequestError: It refuses the request.
             UpstreamError: It answered with nonsense.
         """
+        content = None if body is None else msgspec.json.encode(body)
         try:
-            response = await self._open_client().request(
-                method,
-                path,
-                params=dict(query or {}),
-                content=None if body is None else msgspec.json.encode(body),
-                headers=self._headers(),
-            )
+            # A thousand that wait for a connection in httpx's pool cost it seconds: each looks through all of them.
+            async with self._turns:
+                client, headers = self._open_client(), self._headers()
+                response = await client.request(
+                    method, path, params=dict(query or {}), content=content, headers=headers
+                )
         except httpx.HTTPError as error:
             raise self._away(error) from error
         if not response.is_success:

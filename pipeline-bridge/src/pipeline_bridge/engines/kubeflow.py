@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncGenerator
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -30,6 +31,7 @@ __all__ = ["KubeflowEngine"]
 
 _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ROOT: Final = "/apis/v2beta1"
+_PINNED_SECONDS: Final = 5.0
 
 T = TypeVar("T")
 
@@ -53,6 +55,7 @@ class KubeflowEngine:
         self._experiment = experiment
         self._experiment_id = ""
         self._finding = asyncio.Lock()
+        self._pinned: dict[tuple[str, str], tuple[dict[str, str], float]] = {}
         self._poll = KubeflowPoll(self._api, least=least, most=most)
 
     @property
@@ -116,13 +119,11 @@ class KubeflowEngine:
             return  # gone, or over
 
     async def _create(self, name: str, experiment: str, request: RunRequest) -> None:
-        reference = {"pipeline_id": await self._find_pipeline(request.pipeline.pipeline)}
-        reference["pipeline_version_id"] = await self._find_version(reference["pipeline_id"], request.pipeline.version)
         body = {
             "display_name": name,
             "description": f"Pipeline {request.pipeline.name}, started by the pipeline bridge.",
             "experiment_id": experiment,
-            "pipeline_version_reference": reference,
+            "pipeline_version_reference": await self._reference(request.pipeline.pipeline, request.pipeline.version),
             "runtime_config": {"parameters": dict(request.parameters)},
         }
         await self._api.call("POST", f"{_ROOT}/runs", KubeflowRun, body=body)
@@ -131,6 +132,16 @@ class KubeflowEngine:
         query = {"experiment_id": experiment, "filter": _equals("display_name", name), "page_size": "10"}
         found = await self._api.call("GET", f"{_ROOT}/runs", RunList, query=query)
         return found.runs or []
+
+    async def _reference(self, pipeline: str, version: str) -> dict[str, str]:
+        """Return what a run is pinned to; what was found serves those that come within a few seconds as well."""
+        found, until = self._pinned.get((pipeline, version), ({}, 0.0))
+        if until < time.monotonic():
+            pipeline_id = await self._find_pipeline(pipeline)
+            version_id = await self._find_version(pipeline_id, version)
+            found = {"pipeline_id": pipeline_id, "pipeline_version_id": version_id}
+            self._pinned[pipeline, version] = found, time.monotonic() + _PINNED_SECONDS
+        return found
 
     async def _find_pipeline(self, named: str) -> str:
         if _ID.fullmatch(named):
