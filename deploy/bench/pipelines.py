@@ -107,11 +107,11 @@ async def _begin(
     """Have the runs start, and be running."""
     requests = [await caller.trigger(pipeline) for _ in range(runs)]
     for request in requests:
-        await caller.until(request, "pending", timeout=120)
+        await caller.until(request, "pending", timeout=300)
     for name in started():
         progress(name, 0)
     for request in requests:
-        await caller.until(request, "running", timeout=120)
+        await caller.until(request, "running", timeout=300)
 
 
 class _Driver:

@@ -135,13 +135,14 @@ class KubeflowEngine:
 
     async def _reference(self, pipeline: str, version: str) -> dict[str, str]:
         """Return what a run is pinned to; what was found serves those that come within a few seconds as well."""
-        found, until = self._pinned.get((pipeline, version), ({}, 0.0))
-        if until < time.monotonic():
-            pipeline_id = await self._find_pipeline(pipeline)
-            version_id = await self._find_version(pipeline_id, version)
-            found = {"pipeline_id": pipeline_id, "pipeline_version_id": version_id}
-            self._pinned[pipeline, version] = found, time.monotonic() + _PINNED_SECONDS
-        return found
+        async with self._finding:
+            found, until = self._pinned.get((pipeline, version), ({}, 0.0))
+            if until < time.monotonic():
+                pipeline_id = await self._find_pipeline(pipeline)
+                version_id = await self._find_version(pipeline_id, version)
+                found = {"pipeline_id": pipeline_id, "pipeline_version_id": version_id}
+                self._pinned[pipeline, version] = found, time.monotonic() + _PINNED_SECONDS
+            return found
 
     async def _find_pipeline(self, named: str) -> str:
         if _ID.fullmatch(named):
