@@ -19,6 +19,8 @@ from handler_base.messages import ChatRequest
 from handler_base.testing.chat_caller import chat_caller
 from handler_base.testing.nats_server import free_port
 
+pytestmark = pytest.mark.timeout(90)  # each waits for processes that a busy machine starts slowly
+
 UP = "Ctrl-C stops everything."
 DOCUMENT = "# The boathouse\n\nThe boathouse was painted green in 1987 by the brothers Ashdown.\n"
 PORTS = ("NATS_PORT", "MILVUS_PORT", "REDIS_PORT", "INFERENCE_PORT")
