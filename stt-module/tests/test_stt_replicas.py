@@ -22,7 +22,7 @@ from handler_base.testing.stt_caller import HeardSession, SttCaller
 from handler_base.testing.waiting import wait_until
 from stt_module.stt_module import STT_SESSIONS
 
-from .sounds import noise, vowels
+from .sounds import encoded, noise, vowels, wav
 
 ROOM = noise(0.7, level=30)
 LENGTHS = (0.4, 0.6, 0.8, 1.0)
@@ -248,3 +248,25 @@ async def test_a_name_can_be_used_again_at_once(start: StartStt, caller: SttCall
         await heard.until(partial(has_ended, times))
     assert [final.sequence for final in heard.finals] == [0, 0, 0]
     assert heard.errors == []
+
+
+@pytest.mark.parametrize("container", ["webm", "ogg", "mp3", "wav"])
+async def test_a_container_goes_on_in_the_middle(start: StartStt, caller: SttCaller, container: str) -> None:
+    leaving, _ = await start(**QUICK), await start(**QUICK)
+    audio = wav(SPEECH) if container == "wav" else encoded(SPEECH, container)
+    half = len(audio) // 2
+    sessions = [await caller.hear() for _ in range(4)]
+    for heard in sessions:
+        await caller.send(heard, "start")
+        await caller.speak(heard, audio[:half], step=1000)
+    await asyncio.gather(*(heard.until(lambda heard: heard.finals) for heard in sessions))
+    await leaving.stop()
+    for heard in sessions:
+        await caller.speak(heard, audio[half:], step=1000, first=half // 1000 + 2)
+        await caller.send(heard, "end")
+        await heard.ended()
+        # What the decoder had not given yet is lost, and what comes before the next place where one can begin.
+        assert len(heard.finals) in {3, 4, 5}
+        assert heard.finals[-1].audio_ms > 400
+        assert [final.sequence for final in heard.finals] == list(range(len(heard.finals)))
+        assert heard.errors == []

@@ -16,7 +16,7 @@ from handler_base.telemetry import metrics
 from stt_module import answers
 from stt_module.desk import Desk
 from stt_module.gaps import Gaps
-from stt_module.intake import Intake, check_encoding, open_intake
+from stt_module.intake import ContainerIntake, Intake, WavIntake, check_encoding, open_intake
 from stt_module.listening import Ears, Heard, ListeningRules
 from stt_module.memory import Memory
 from stt_module.pcm import PcmFormat
@@ -31,6 +31,7 @@ _SECOND: Final = RATE * SAMPLE_BYTES
 _PIECE: Final = 8 * _SECOND
 """Audio handed over goes in messages of this size, which any server takes."""
 
+_RAW: Final = 1
 _LEFT: Final = -1
 """Number of the chunks that a session is handed over with: 16 kHz mono, whatever its client sends."""
 
@@ -163,9 +164,25 @@ class Conversation:
             # A decoder that lost its way does not find it again.
             self._session.over = True
             raise
+        await self._remember(self._intake)
         if self._held + len(samples) > self._parts.most_bytes:
             raise OverloadedError("Transcription is behind; some audio was left out.")
         await self._listen(samples)
+
+    async def _remember(self, intake: Intake) -> None:
+        """Keep, once, what it takes to read this audio from the middle on."""
+        memory = self._memory
+        if isinstance(intake, ContainerIntake) and intake.head != memory.head:
+            memory.head = intake.head
+        elif isinstance(intake, WavIntake) and intake.layout is not None and memory.audio_encoding != _RAW:
+            layout = intake.layout
+            if layout.floats:
+                return  # which a client cannot name
+            memory.audio_encoding, memory.sample_rate = _RAW, layout.rate
+            memory.channels, memory.bit_depth = layout.channels, layout.bits
+        else:
+            return
+        await self._save()
 
     @property
     def _held(self) -> int:
@@ -179,7 +196,7 @@ class Conversation:
             bit_depth=memory.bit_depth or message.bit_depth,
         )
         encoding = memory.audio_encoding or message.audio_encoding
-        return open_intake(encoding, _layout(named), message.audio)
+        return open_intake(encoding, _layout(named), message.audio, memory.head)
 
     async def _listen(self, samples: bytes) -> None:
         """Hear samples, the loop's other work in between where they are many."""

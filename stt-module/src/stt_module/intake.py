@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from handler_base.errors import InvalidRequestError, UnsupportedFormatError
+from stt_module.heads import head_of
 from stt_module.live import LiveDecoder
 from stt_module.pcm import PcmFormat, PcmReader
 from stt_module.wav import find_wav, is_wav
@@ -66,9 +67,14 @@ class RawIntake:
 
 
 class WavIntake:
-    """A WAV file that grows, or a row of them; its samples need no decoder."""
+    """A WAV file that grows, or a row of them; its samples need no decoder.
+
+    Attributes:
+        layout: Of its samples, once the header was read.
+    """
 
     def __init__(self) -> None:
+        self.layout: PcmFormat | None = None
         self._head = b""
         self._reader: PcmReader | None = None
 
@@ -103,17 +109,28 @@ class WavIntake:
         wav = find_wav(self._head[: at + 4] + bytes(4) + self._head[at + 8 :])
         if wav is None:
             raise UnsupportedFormatError("The samples of the WAV file are compressed.")
+        self.layout = wav.layout
         reader = PcmReader(wav.layout)
         rest, self._head = self._head[wav.start :], b""
         return reader, reader.feed(rest)
 
 
 class ContainerIntake:
-    """A container that a decoder reads while it grows; one that begins anew is read anew."""
+    """A container that a decoder reads while it grows; one that begins anew is read anew.
 
-    def __init__(self) -> None:
+    Args:
+        head: How it began, where the rest of it comes in the middle.
+
+    Attributes:
+        head: How it begins; empty until that is known, and where nobody needs it.
+    """
+
+    def __init__(self, head: bytes = b"") -> None:
         self._decoder = LiveDecoder(most_bytes=_MOST_DECODED)
         self._begun = False
+        self._joined = head
+        self._start: bytes | None = b""
+        self.head = head
 
     async def feed(self, audio: bytes) -> bytes:
         """See `Intake`."""
@@ -122,7 +139,12 @@ class ContainerIntake:
             before = await self._decoder.end()
             self._decoder.close()
             self._decoder = LiveDecoder(most_bytes=_MOST_DECODED)
+            self._start, self._joined = b"", b""
+        if not self._begun and self._joined and not audio.startswith(_MAGIC):
+            before = await self._decoder.feed(self._joined)
+            self._start = None
         self._begun = True
+        self._look(audio)
         return before + await self._decoder.feed(audio)
 
     async def end(self) -> bytes:
@@ -132,6 +154,15 @@ class ContainerIntake:
     def close(self) -> None:
         """End the decoder's thread."""
         self._decoder.close()
+
+    def _look(self, audio: bytes) -> None:
+        """Find how it begins, for who goes on with it elsewhere."""
+        if self._start is None:
+            return
+        self._start += audio
+        found = head_of(self._start)
+        if found is not None:
+            self.head, self._start = found, None
 
 
 def check_encoding(encoding: int) -> None:
@@ -144,18 +175,21 @@ def check_encoding(encoding: int) -> None:
         raise UnsupportedFormatError("audio_encoding must be 1 (pcm_s16le), 2 (wav), 3 (ogg or webm) or 4 (mp3).")
 
 
-def open_intake(encoding: int, layout: PcmFormat, audio: bytes) -> Intake:
+def open_intake(encoding: int, layout: PcmFormat, audio: bytes, head: bytes = b"") -> Intake:
     """Return what reads the audio of a session.
 
     Args:
         encoding: What its client calls it; 0: nothing, so that its first bytes tell.
         layout: Of raw samples.
-        audio: How it begins.
+        audio: How it begins here.
+        head: How its container began at the replica that had it before.
 
     Raises:
         UnsupportedFormatError: There is no such encoding.
     """
     check_encoding(encoding)
+    if head:
+        return ContainerIntake(head)
     if encoding == _RAW:
         return RawIntake(layout)
     if is_wav(audio):
