@@ -94,6 +94,11 @@ async def test_without_a_list_nothing_may_be_read(tmp_path: Path) -> None:
             sources.list_files(f"file://{tmp_path}")
 
 
+def test_a_list_that_names_no_urls_is_told_as_such() -> None:
+    with pytest.raises(InvalidRequestError, match="SOURCE_URLS is not valid: The URL must begin with file:"):
+        Sources(["/srv/docs"])
+
+
 async def test_a_link_does_not_lead_out(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "secret.md").write_text("secret", "utf-8")

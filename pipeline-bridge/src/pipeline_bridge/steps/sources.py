@@ -70,10 +70,13 @@ class Sources:
         allowed: Beginnings of URLs: `file:///srv/docs/`, `https://docs.example.org/guide/`. One without a slash at
             its end allows that file or folder; a path is never matched in the middle of a name.
         timeout: Most time of one answer over HTTP.
+
+    Raises:
+        InvalidRequestError: What is allowed is not written as URLs.
     """
 
     def __init__(self, allowed: Sequence[str], *, timeout: timedelta = timedelta(seconds=30)) -> None:
-        self._allowed = [_parsed(url) for url in allowed]
+        self._allowed = [_allowed(url) for url in allowed]
         # A redirect could lead anywhere, such as to an address inside the cluster.
         self._http = httpx.AsyncClient(follow_redirects=False, timeout=timeout.total_seconds())
 
@@ -217,6 +220,13 @@ def _parsed(url: str) -> SplitResult:
     if parts.scheme != "file" and (not parts.hostname or port == 0 or not url.isprintable() or "\\" in url):
         raise InvalidRequestError("The URL is not valid.")
     return parts
+
+
+def _allowed(url: str) -> SplitResult:
+    try:
+        return _parsed(url)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"SOURCE_URLS is not valid: {error.message}") from None
 
 
 def _file_path(parts: SplitResult) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import msgspec
 
@@ -16,6 +18,9 @@ from handler_base.messages import PipelineStatus
 
 __all__ = ["Display", "display", "exit_code", "line_of", "moment", "took"]
 
+
+_BETWEEN_LINES: Final = 2.0
+"""Seconds between two lines of progress."""
 
 Display = Callable[[PipelineStatus], None]
 """Shows what is new of a run."""
@@ -35,7 +40,7 @@ def display(*, as_json: bool) -> Iterator[Display]:
         with _bar() as show:
             yield show
     else:
-        yield lambda status: print_text(line_of(status))
+        yield _lines()
 
 
 def line_of(status: PipelineStatus) -> str:
@@ -63,6 +68,22 @@ def moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _lines() -> Display:
+    """Return what prints each status, and of the progress between two as much as a log can bear."""
+    last = ""
+    due = 0.0
+
+    def show(status: PipelineStatus) -> None:
+        nonlocal last, due
+        now = time.monotonic()
+        if status.status == last and now < due:
+            return
+        last, due = status.status, now + _BETWEEN_LINES
+        print_text(line_of(status))
+
+    return show
 
 
 @contextmanager
