@@ -9,7 +9,7 @@ from typing import Final
 
 import uvloop
 
-from deploy.bench import answering, consuming, keeping, listening, pipelines, serving
+from deploy.bench import answering, consuming, conversing, keeping, listening, pipelines, serving
 from deploy.bench.environment import Environment
 from deploy.bench.process import StartError
 from deploy.bench.report import RESULTS, draw, markdown, summary
@@ -27,6 +27,7 @@ SCENARIOS: Final[dict[str, Callable[[Environment], Awaitable[Result]]]] = {
     "overhead": serving.overhead,
     "concurrent": serving.concurrent,
     "listening": listening.listening,
+    "live": conversing.conversing,
     "pipelines": pipelines.pipelines,
     "start": serving.start,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import random
 import struct
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -19,6 +20,7 @@ __all__ = [
     "embedding",
     "embedding_base64",
     "embedding_tei",
+    "frames",
     "models",
     "rerank_cohere",
     "rerank_tei",
@@ -162,14 +164,24 @@ def stream_events(tokens: int) -> tuple[bytes, ...]:
 
     The first event carries the role alone, then one event a token, then the finish reason, the usage, and `[DONE]`.
     """
+    return _events(ANSWER_TOKENS[index % len(ANSWER_TOKENS)] for index in range(tokens))
 
+
+def frames(tokens: Sequence[str]) -> tuple[bytes, ...]:
+    """The writes of a paced answer, one a token: the response's head with the first, its end with the last."""
+    chunks = [b"%x\r\n%b\r\n" % (len(event), event) for event in _events(tokens)]
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    last = len(tokens)
+    return head + chunks[0] + chunks[1], *chunks[2:last], b"".join(chunks[last:]) + b"0\r\n\r\n"
+
+
+def _events(tokens: Iterable[str]) -> tuple[bytes, ...]:
     def choice(delta: dict[str, str], finish: str | None = None) -> list[dict[str, object]]:
         return [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
 
-    texts = (ANSWER_TOKENS[index % len(ANSWER_TOKENS)] for index in range(tokens))
     return (
         _event(choice({"role": "assistant", "content": ""})),
-        *(_event(choice({"content": text})) for text in texts),
+        *(_event(choice({"content": text})) for text in tokens),
         _event(choice({}, "stop")),
         _event([], _USAGE),
         b"data: [DONE]\n\n",

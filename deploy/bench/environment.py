@@ -129,6 +129,13 @@ class Environment:
         """The base URL of one of the fake upstreams."""
         return f"http://127.0.0.1:{self._ports[role]}"
 
+    async def speaking_upstreams(self) -> dict[str, str]:
+        """Start upstreams that hear and speak as well; returns their base URLs by role."""
+        worker = await self.start_python("speaking upstreams", "deploy.bench.speaking_upstreams")
+        ports = msgspec.json.decode(await worker.line(), type=dict[str, int])
+        self._readers.append(worker.drain_output())
+        return {role: f"http://127.0.0.1:{port}" for role, port in ports.items()}
+
     async def script(self, script: Script) -> None:
         """Give the upstreams a new script and forget what they counted."""
         await self._control("script", msgspec.json.encode(script))

@@ -21,7 +21,7 @@ from deploy.bench import canned
 
 __all__ = ["ROLES", "Script", "Tally", "UpstreamProtocol", "listen", "main"]
 
-ROLES: Final = ("llm", "embeddings", "reranker", "milvus", "otlp", "stt", "control")
+ROLES: Final = ("llm", "embeddings", "reranker", "milvus", "otlp", "stt", "tts", "control")
 """The servers, each on a port of its own, so that clients keep a connection pool for each as in production."""
 
 _LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -292,17 +292,19 @@ def _burst(tokens: int) -> bytes:
     return b"".join(_frames(tokens))
 
 
-async def listen(host: str = "127.0.0.1") -> tuple[list[asyncio.Server], dict[str, int]]:
+async def listen(
+    host: str = "127.0.0.1", protocol: Callable[[_State], asyncio.Protocol] = UpstreamProtocol
+) -> tuple[list[asyncio.Server], dict[str, int]]:
     """Open one server a role on free ports; returns the servers and the port of each role."""
     state, loop = _State(), asyncio.get_running_loop()
-    servers = [await loop.create_server(lambda: UpstreamProtocol(state), host, 0) for _ in ROLES]
+    servers = [await loop.create_server(lambda: protocol(state), host, 0) for _ in ROLES]
     ports = {role: int(server.sockets[0].getsockname()[1]) for role, server in zip(ROLES, servers, strict=True)}
     return servers, ports
 
 
-async def main() -> None:
+async def main(protocol: Callable[[_State], asyncio.Protocol] = UpstreamProtocol) -> None:
     """Serve until the process is told to end."""
-    servers, ports = await listen()
+    servers, ports = await listen(protocol=protocol)
     sys.stdout.write(msgspec.json.encode(ports).decode() + "\n")
     sys.stdout.flush()
     await asyncio.gather(*(server.serve_forever() for server in servers))

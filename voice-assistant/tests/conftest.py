@@ -96,8 +96,18 @@ def model_urls(
 
 
 @pytest.fixture
-async def start(nats: NatsServer, front: MilvusRestFront, model_urls: dict[str, str]) -> AsyncIterator[StartVoice]:
+def start(start_bare: StartVoice, front: MilvusRestFront) -> StartVoice:
     """Start voice assistants at the servers of the test; all of them are stopped at the end."""
+
+    async def start_one(**values: object) -> Service:
+        return await start_bare(**{"milvus_port": front.port, **values})
+
+    return start_one
+
+
+@pytest.fixture
+async def start_bare(nats: NatsServer, model_urls: dict[str, str]) -> AsyncIterator[StartVoice]:
+    """The same without documents, which take long to start."""
     async with AsyncExitStack() as stack:
 
         async def start_one(**values: object) -> Service:
@@ -105,7 +115,7 @@ async def start(nats: NatsServer, front: MilvusRestFront, model_urls: dict[str, 
                 "nats_url": nats.url,
                 **model_urls,
                 "milvus_host": "127.0.0.1",
-                "milvus_port": front.port,
+                "milvus_port": 1,
                 "llm_model": "fake-model",
                 "redis_url": "",
                 "health_host": "127.0.0.1",

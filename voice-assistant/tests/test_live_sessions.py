@@ -40,6 +40,12 @@ def prompts_of(llm: FakeLLM) -> list[str]:
 
 
 @pytest.fixture
+def start(start_bare: StartVoice) -> StartVoice:
+    """Documents are for `test_live_documents.py`."""
+    return start_bare
+
+
+@pytest.fixture
 async def live(nats: NatsServer) -> AsyncIterator[LiveCaller]:
     async with live_caller(nats.url) as connected:
         yield connected

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 
 from handler_base.handler import Service
 from handler_base.messages import Encoding
+from handler_base.sessions import SessionStore
 from handler_base.testing.inference import FakeLLM, FakeTTS, hang
 from handler_base.testing.live_caller import LiveCaller, LiveSession, live_caller
 from handler_base.testing.nats_server import NatsServer
@@ -29,6 +32,12 @@ def lasting(seconds: float) -> Callable[[str], list[bytes]]:
 def prompt_of(llm: FakeLLM) -> list[tuple[str, str]]:
     """The latest prompt without its rules."""
     return [(message["role"], message["content"]) for message in llm.requests[-1].json["messages"][1:]]
+
+
+@pytest.fixture
+def start(start_bare: StartVoice) -> StartVoice:
+    """Documents are for `test_live_documents.py`."""
+    return start_bare
 
 
 @pytest.fixture
@@ -137,3 +146,43 @@ async def test_a_question_of_whose_answer_nothing_was_heard_is_asked_with_the_ne
     assert keeping.answers[1].transcription == "When is the lamp lit?"
     assert len(prompt_of(llm)) == 1
     assert llm.disconnects == 1
+
+
+async def test_memory_never_holds_what_was_not_heard_or_a_word_twice(
+    start: StartVoice, redis: RedisServer, live: LiveCaller, tts: FakeTTS, llm: FakeLLM
+) -> None:
+    """Sixty conversations of three turns, each interrupted at a moment of its own; pieces take 40 ms each.
+
+    Ten thousand moments are tried on the track of a single answer: see `test_voice_track.py`.
+    """
+    pieces = [f"This is piece number {word} of it." for word in ("one", "two", "three", "four", "five", "six", "seven")]
+    tts.script.sample_rate = RATE
+    tts.script.sound = lasting(0.04)
+    llm.script.tokens = [f"{piece} " for piece in pieces]
+    await start(redis_url=redis.url, memory_timeout=5)
+    store = SessionStore(redis.url, ttl=timedelta(days=1), most_turns=10, timeout=timedelta(seconds=5))
+    await store.open()
+
+    async def converse(number: int) -> None:
+        chance = random.Random(number)
+        session = await live.open(f"p{number}")
+        for turn in range(3):
+            speeches = len(session.speeches)
+            await session.say(f"question {turn}.", speaker_id="ann")
+            await session.until(lambda came: len(came.chunks) and came.states.count("responding") == turn + 1)  # noqa: B023 - awaited here
+            await asyncio.sleep(chance.uniform(0, 0.35))
+            await session.interrupt()
+            await session.answered(turn + 1)
+            assert len(session.speeches) == speeches + 1
+        remembered = (await store.begin("ann", session.session_id)).turns
+        answers = {answer.request_id: answer.response for answer in session.answers}
+        for kept in remembered:
+            assert kept.answer == answers[kept.request_id]
+            said = kept.answer.replace("it. This", "it.|This").split("|")
+            assert [piece.strip() for piece in said] == pieces[: len(said)]
+        # No question is lost or asked twice: one of whose answer nothing was heard went along with the next.
+        asked = " ".join(kept.question for kept in remembered).split(".")
+        assert [one.strip() for one in asked if one] == [f"question {turn}" for turn in range(3)][: len(asked) - 1]
+
+    await asyncio.gather(*(converse(number) for number in range(60)))
+    await store.close()

@@ -133,13 +133,15 @@ class Conversations:
         making = _Making(self._backends, self._summaries, self._settings, said, outlet)
         try:
             response = await turn.run(making.answer)
+            # An interrupt may still come when all was heard.
+            whole = response is not None
             if response is None:
                 response = _left(said.request, said.question, making.heard)
             if turn.spoke or not floor.goes_on():
                 await self._publish(context, response)
         finally:
             await outlet.close(making.error)
-        return turn.reason is None or bool(making.heard)
+        return whole or bool(making.heard)
 
     @staticmethod
     async def _publish(context: Context, response: VoiceResponse) -> None:
