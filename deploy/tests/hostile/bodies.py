@@ -58,7 +58,7 @@ class Body:
 def unreadable(schema: type[Message]) -> list[Body]:
     """Return what is no message of a schema, whatever it claims to be."""
     good = msgpack.packb({"user_id": "ann", "username": "Ann"})
-    name = _field(schema, "user_id", "session_id")
+    name = _field(schema, "user_id", "session_id", "pipeline")
     key = bytes([0xA0 | len(name)]) + name.encode()
     return [
         *_nested(),
@@ -122,17 +122,18 @@ def _declared_lengths() -> Iterator[Body]:
 
 
 def _field(schema: type[Message], *names: str) -> str:
-    """Return the first of these fields that a message has; the first of all where it has none."""
+    """Return the first of these fields that a message has; the last of all where it has none."""
     known = {field.name for field in msgspec.structs.fields(schema)}
-    return next((name for name in names if name in known), names[0])
+    return next((name for name in names if name in known), names[-1])
 
 
 def _mistyped(schema: type[Message]) -> Iterator[Body]:
-    text, boolean = _field(schema, "user_id", "session_id"), _field(schema, "premium", "is_final")
+    text, boolean = _field(schema, "user_id", "session_id", "pipeline"), _field(schema, "premium", "is_final", "")
     yield Body("list for text", msgpack.packb({text: [1, 2]}))
     yield Body("map for text", msgpack.packb({text: {"a": 1}}))
     yield Body("bytes for text", msgpack.packb({text: b"\x00\x01"}))
-    yield Body("list for a boolean", msgpack.packb({boolean: []}))
+    if boolean:
+        yield Body("list for a boolean", msgpack.packb({boolean: []}))
     yield Body("a list of values", msgpack.packb(["ann", "hi"]), _MSGPACK)
     yield Body("a number", msgpack.packb(7), _MSGPACK)
     yield Body("nothing", b"\xc0", _MSGPACK)

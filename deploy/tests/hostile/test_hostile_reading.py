@@ -15,6 +15,7 @@ from deploy.tests.hostile.bodies import Body, harmful, huge, unreadable
 from handler_base.handler import Endpoint, endpoints_of
 from handler_base.handler.question import Question, read_question
 from handler_base.messages.subjects import Subject
+from pipeline_bridge import PipelineBridge
 from voice_assistant import VoiceHandler
 
 SMALL = 64 * 1024
@@ -22,7 +23,7 @@ SMALL = 64 * 1024
 
 TARGETS = [
     pytest.param(endpoint, subject, id=subject.template)
-    for handler in (ChatHandler, VoiceHandler)
+    for handler in (ChatHandler, PipelineBridge, VoiceHandler)
     for endpoint in endpoints_of(handler)
     for subject in (*endpoint.core, *endpoint.durable)
 ]
