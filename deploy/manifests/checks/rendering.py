@@ -70,6 +70,8 @@ def _of_kind(kind: str) -> Iterator[Path]:
 def _kustomizations() -> Iterator[tuple[str, Path]]:
     for folder in _of_kind("Kustomization"):
         yield str(folder.relative_to(KUBERNETES)), folder
+    # The pipelines' templates are applied by hand, beside the tree that Flux reads.
+    yield "argo", KUBERNETES.parent / "argo"
 
 
 def _components(folder: Path) -> Iterator[tuple[str, Path]]:
