@@ -48,7 +48,9 @@ def wav_of_kind(kind: int, samples: bytes, *, bits: int, size: int | None = None
 def encoded(samples: bytes, container: str, *, rate: int = 48_000) -> bytes:
     """The samples in a container, at the rate a browser records with."""
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as out:
+    # Clusters of a second, as browsers make them.
+    options = {"cluster_time_limit": "1000"} if container == "webm" else {}
+    with av.open(file, "w", format=container, options=options) as out:
         stream = cast("Any", out.add_stream(CODECS[container], rate=rate))
         frame = av.AudioFrame.from_ndarray(np.frombuffer(samples, "<i2").reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate = 16_000

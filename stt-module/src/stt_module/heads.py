@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["head_of"]
+__all__ = ["entry_of", "head_of"]
 
 _EBML: Final = b"\x1a\x45\xdf\xa3"
 _CLUSTER: Final = b"\x1f\x43\xb6\x75"
@@ -32,6 +32,11 @@ def head_of(audio: bytes) -> bytes | None:
     if end < 0 and len(audio) < _LONGEST:
         return None
     return audio[:end] if 0 < end <= _LONGEST else b""
+
+
+def entry_of(head: bytes, audio: bytes) -> int:
+    """Return where a decoder that has read a container's head can begin to read the rest; -1 where it cannot."""
+    return audio.find(_CLUSTER if head.startswith(_EBML) else _OGG)
 
 
 def _page(audio: bytes, number: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from handler_base.errors import InvalidRequestError, UnsupportedFormatError
-from stt_module.heads import head_of
+from stt_module.heads import entry_of, head_of
 from stt_module.live import LiveDecoder
 from stt_module.pcm import PcmFormat, PcmReader
 from stt_module.wav import find_wav, is_wav
@@ -21,6 +21,8 @@ _MOST_DECODED: Final = 1 << 20
 
 _MAGIC: Final = (b"\x1a\x45\xdf\xa3", b"OggS", b"ID3")
 _EBML: Final = _MAGIC[0]
+_ENTRY: Final = 3
+"""Bytes of a mark by which a decoder can begin that may have come, less than all of them."""
 
 
 class Intake(Protocol):
@@ -130,6 +132,7 @@ class ContainerIntake:
         self._begun = False
         self._joined = head
         self._start: bytes | None = b""
+        self._passed = b""
         self.head = head
 
     async def feed(self, audio: bytes) -> bytes:
@@ -140,9 +143,11 @@ class ContainerIntake:
             self._decoder.close()
             self._decoder = LiveDecoder(most_bytes=_MOST_DECODED)
             self._start, self._joined = b"", b""
-        if not self._begun and self._joined and not audio.startswith(_MAGIC):
+        if self._joined and not self._begun and not audio.startswith(_EBML):
+            audio = self._entered(audio)
+            if not audio:
+                return b""
             before = await self._decoder.feed(self._joined)
-            self._start = None
         self._begun = True
         self._look(audio)
         return before + await self._decoder.feed(audio)
@@ -154,6 +159,17 @@ class ContainerIntake:
     def close(self) -> None:
         """End the decoder's thread."""
         self._decoder.close()
+
+    def _entered(self, audio: bytes) -> bytes:
+        """Return what comes from the next place on where a decoder can begin; nothing while there is none."""
+        self._start = None
+        self._passed += audio
+        at = entry_of(self._joined, self._passed)
+        if at < 0:
+            self._passed = self._passed[-_ENTRY:]
+            return b""
+        entered, self._passed = self._passed[at:], b""
+        return entered
 
     def _look(self, audio: bytes) -> None:
         """Find how it begins, for who goes on with it elsewhere."""
