@@ -13,7 +13,7 @@ from typing import Final
 from deploy.compose.environment import FILE, make_environment, read_environment
 from deploy.compose.tool import ComposeTool, find_tool, install
 from deploy.images.build import build
-from deploy.images.targets import ROOT, SERVICES, image_name
+from deploy.images.targets import ROOT, SERVICES
 from handler_base.errors import FleetError, InvalidRequestError, UpstreamError
 
 _PROFILES: Final = ("local", "models", "gpu")
@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace) -> None:
         removed = ["--volumes"] if options.volumes else []
         tool.run("down", *removed, offline=options.offline, profiles=_PROFILES)
         return
-    _build_missing(tool, _own_images(profiles, settings, offline=options.offline), settings)
+    _build(tool, _own_images(profiles, settings, offline=options.offline), settings)
     tool.up(offline=options.offline, profiles=profiles, patience=_PATIENCE)
     _introduce(settings)
 
@@ -74,15 +74,11 @@ def _own_images(profiles: Sequence[str], settings: dict[str, str], *, offline: b
     return names
 
 
-def _build_missing(tool: ComposeTool, names: Sequence[str], settings: dict[str, str]) -> None:
-    """Build what is not here; from a registry of the user's own it is pulled."""
+def _build(tool: ComposeTool, names: Sequence[str], settings: dict[str, str]) -> None:
+    """Build the images, quickly where nothing has changed; from a registry of the user's own they are pulled."""
     prefix, version = settings.get("IMAGE_PREFIX", _PREFIX), settings.get("VERSION", "0.1.0")
-    if prefix != _PREFIX:
-        return
-    present = tool.engine.ask("images", "--format", "{{.Repository}}:{{.Tag}}").split()
-    missing = [name for name in names if image_name(name, prefix, version) not in present]
-    if missing:
-        build(tool.engine, missing, prefix, version, published_base=False)
+    if prefix == _PREFIX:
+        build(tool.engine, names, prefix, version, published_base=False)
 
 
 def _introduce(settings: dict[str, str]) -> None:

@@ -36,8 +36,20 @@ ENDING = {"volumes", "ingest", "ollama-model"}
 VARIABLE = re.compile(r"\$\{(\w+)")
 
 
+class _Loader(yaml.SafeLoader):
+    """Knows the tag of compose for what takes the place of a list, and is not put to its end."""
+
+
+def _replacing(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> list[Any]:
+    values: list[Any] = loader.construct_sequence(node)
+    return values
+
+
+_Loader.add_constructor("!override", _replacing)
+
+
 def _read(name: str) -> dict[str, Any]:
-    read: dict[str, Any] = yaml.safe_load((COMPOSE / name).read_text("utf-8"))
+    read: dict[str, Any] = yaml.load((COMPOSE / name).read_text("utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     return read
 
 
@@ -130,6 +142,12 @@ def test_what_differs_without_a_registry_is_told_of_services_there_are() -> None
     always = [name for name in published if "profiles" not in BASE[name]]
     replaced = {name for name, service in OFFLINE.items() if "image" in service or "profiles" in service}
     assert set(always) <= replaced
+
+
+def test_lists_are_replaced_and_not_put_together() -> None:
+    """podman-compose puts the lists of two files together where Docker's compose replaces them, unless it is told."""
+    text = (COMPOSE / "compose.offline.yaml").read_text("utf-8")
+    assert re.findall(r"^ +(?:test|command|entrypoint): (?!!override )", text, re.MULTILINE) == []
 
 
 def test_volumes_are_declared_and_files_exist() -> None:
