@@ -159,7 +159,7 @@ class EngineApi:
         finally:
             await response.aclose()
 
-    def read(self, content: bytes, answer: type[T]) -> T:
+    def read(self, content: bytes | msgspec.Raw, answer: type[T]) -> T:
         """Read an answer.
 
         Raises:
