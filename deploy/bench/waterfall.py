@@ -25,13 +25,19 @@ def draw_waterfall(spans: Mapping[str, tuple[float, float]], models: Collection[
 
     ordered = sorted(spans.items(), key=lambda span: (span[1][0], span[1][1]))
     figure, axes = plt.subplots(figsize=(9, 0.5 * len(ordered) + 1.6))
+    before = 0.0
     for row, (name, (begins, ends)) in enumerate(ordered):
-        colour = "#9db4c0" if name in models else "#b3402e"
-        axes.barh(row, max(ends - begins, 0.4), left=begins, height=0.6, color=colour)
-        axes.text(max(ends, begins) + 3, row, f"{begins:.1f} to {ends:.1f}", va="center", fontsize=8)
+        model = name in models
+        # What is between two models is the fleet's own.
+        between = begins - before if model else ends - begins
+        axes.barh(row, between, left=before if model else begins, height=0.6, color="#b3402e")
+        if model:
+            axes.barh(row, ends - begins, left=begins, height=0.6, color="#9db4c0")
+            before = ends
+        axes.text(ends + 3, row, f"{begins:.1f} to {ends:.1f}, own {between:.1f}", va="center", fontsize=8)
     axes.set_yticks(range(len(ordered)), [name for name, _ in ordered])
     axes.invert_yaxis()
-    axes.set_xlim(0, max(ends for _, ends in spans.values()) * 1.25)
+    axes.set_xlim(0, max(ends for _, ends in spans.values()) * 1.3)
     axes.set_xlabel("ms after the end of the utterance, medians; grey: models, red: the fleet")
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()

@@ -38,8 +38,8 @@ async def tts() -> AsyncIterator[FakeTTS]:
 
 
 @pytest.fixture
-async def live(nats: NatsServer, llm: FakeLLM, stt: FakeSTT, tts: FakeTTS) -> AsyncIterator[LiveCaller]:
-    settings = {
+def fleet_settings(nats: NatsServer, llm: FakeLLM, stt: FakeSTT, tts: FakeTTS) -> dict[str, str]:
+    return {
         "NATS_URL": nats.url,
         "VLLM_URL": llm.url,
         "WHISPER_URL": stt.url,
@@ -49,8 +49,12 @@ async def live(nats: NatsServer, llm: FakeLLM, stt: FakeSTT, tts: FakeTTS) -> As
         "LLM_MODEL": "fake",
         "VAD": "energy",
     }
+
+
+@pytest.fixture
+async def live(nats: NatsServer, fleet_settings: dict[str, str]) -> AsyncIterator[LiveCaller]:
     async with AsyncExitStack() as stack:
-        services = [ServiceProcess(module, settings) for module in ("stt_module", "voice_assistant")]
+        services = [ServiceProcess(module, fleet_settings) for module in ("stt_module", "voice_assistant")]
         await asyncio.gather(*(stack.enter_async_context(service) for service in services))
         yield await stack.enter_async_context(live_caller(nats.url))
 
@@ -100,3 +104,23 @@ async def test_a_question_is_answered_and_speaking_into_the_answer_stops_it(
     await session.until(lambda came: came.statuses.count("cancelled") == 2)
     await wait_until(lambda: llm.open_streams == tts.open_streams == 0)
     assert len(session.speeches) == 2
+
+
+@pytest.mark.faults
+async def test_a_session_goes_on_when_the_replica_that_spoke_in_it_is_killed(
+    nats: NatsServer, fleet_settings: dict[str, str], llm: FakeLLM
+) -> None:
+    llm.script.tokens = ("The lamp is lit at dusk and it burns. Then", " no")
+    llm.script.failures = [hang(after=1)]
+    async with AsyncExitStack() as stack:
+        caller = await stack.enter_async_context(live_caller(nats.url))
+        speaking = await stack.enter_async_context(ServiceProcess("voice_assistant", fleet_settings))
+        session = await caller.open("s1")
+        await session.say("When is the lamp lit?")
+        await session.until(lambda came: came.chunks)
+        await stack.enter_async_context(ServiceProcess("voice_assistant", fleet_settings))
+        await speaking.kill()
+        await session.say("And put out?")
+        await session.until(lambda came: came.statuses.count("processing") == 2)
+        await session.until(lambda came: came.answers)
+        assert session.answers[0].transcription == "And put out?"
