@@ -175,11 +175,14 @@ def _acknowledgements(place: str) -> tuple[str, str]:
 def _reader_api(stream: str) -> tuple[str, ...]:
     """Return what it takes to read a stream by short-lived consumers."""
     return (
-        f"$JS.API.STREAM.INFO.{stream}",
         f"$JS.API.CONSUMER.CREATE.{stream}",
         f"$JS.API.CONSUMER.MSG.NEXT.{stream}.*",
         f"$JS.API.CONSUMER.DELETE.{stream}.*",
     )
+
+
+def _info(stream: str) -> str:
+    return f"$JS.API.STREAM.INFO.{stream}"
 
 
 def _bucket_api(bucket: BucketSpec) -> tuple[str, ...]:
@@ -190,6 +193,7 @@ def _bucket_api(bucket: BucketSpec) -> tuple[str, ...]:
         f"$JS.API.STREAM.UPDATE.{stream}",
         f"$JS.API.STREAM.MSG.GET.{stream}",
         f"$JS.API.STREAM.PURGE.{stream}",
+        _info(stream),
         *_reader_api(stream),
     )
 
@@ -216,6 +220,7 @@ def _client(services: tuple[Declared, ...]) -> User:
     heard = [one.pattern for one in _subjects(receiver=CLIENT) if _EVENT not in one.pattern]
     stream = AI_CHAT_STREAM.name
     again = (
+        _info(stream),
         *_reader_api(stream),
         f"$JS.API.CONSUMER.CREATE.{stream}.>",
         f"$JS.API.CONSUMER.INFO.{stream}.*",
@@ -237,14 +242,19 @@ def _client(services: tuple[Declared, ...]) -> User:
     )
 
 
+def _state_api(stream: str) -> tuple[str, ...]:
+    """Return what it takes to look at a bucket."""
+    return (_info(stream), *_reader_api(stream))
+
+
 def _operator(services: tuple[Declared, ...]) -> User:
     """Return whoever runs `fleet`: it reads everything, asks everything, and makes or deletes no stream."""
     names = [stream.name for stream in STREAMS]
     durables = {(one.stream, one.durable) for service in services for one in service.consumers}
-    api = [subject for name in names for subject in _reader_api(name)]
+    api = [subject for name in names for subject in (_info(name), *_reader_api(name))]
     api += [f"$JS.API.STREAM.{verb}.{name}" for name in names for verb in ("MSG.GET", "MSG.DELETE", "PURGE")]
     api += ["$JS.API.STREAM.NAMES", *(f"$JS.API.CONSUMER.LIST.{name}" for name in names)]
-    buckets = [subject for service in services for one in service.buckets for subject in _reader_api(one.stream)]
+    buckets = [subject for service in services for one in service.buckets for subject in _state_api(one.stream)]
     return User(
         OPERATOR,
         "People who run the fleet command.",

@@ -244,8 +244,9 @@ async def test_a_live_conversation_between_two_replicas(
     server: GuardedServer, log_in: LogIn, models: dict[str, str]
 ) -> None:
     async with (
-        process(server, "voice-assistant", **models) as one,
-        process(server, "voice-assistant", **models) as other,
+        # One question at a time, so that the turns of a session come to both.
+        process(server, "voice-assistant", **models, MAX_CONCURRENCY="1") as one,
+        process(server, "voice-assistant", **models, MAX_CONCURRENCY="1") as other,
     ):
         caller = LiveCaller(await log_in(server, "operator"))
         sessions = [await caller.open(f"live-{number}") for number in range(4)]

@@ -246,9 +246,7 @@ STT_REPLICA = Subject(
     MIB + 64 * KIB,
 )
 
-TTS_REQUEST = Subject(
-    "ai.voice.tts.request.{session_id}", (TTSRequest,), (CLIENT, CHAT, VOICE), (TTS,), "Text to speak.", 8 * MIB
-)
+TTS_REQUEST = Subject("ai.voice.tts.request.{session_id}", (TTSRequest,), (CLIENT,), (TTS,), "Text to speak.", 8 * MIB)
 TTS_AUDIO = Subject(
     "ai.voice.tts.audio.{session_id}",
     (TTSAudioChunk, TTSFullResponse),
@@ -258,11 +256,9 @@ TTS_AUDIO = Subject(
     8 * MIB,
 )
 TTS_STATUS = Subject(
-    "ai.voice.tts.status.{session_id}", (TTSStatus,), (TTS, VOICE), (CLIENT, VOICE), "Where a speech stands."
+    "ai.voice.tts.status.{session_id}", (TTSStatus,), (TTS, VOICE), (CLIENT,), "Where a speech stands."
 )
-TTS_CANCEL = Subject(
-    "ai.voice.tts.cancel.{session_id}", (CancelRequest,), (CLIENT, VOICE), (TTS, VOICE), "Stops the speech."
-)
+TTS_CANCEL = Subject("ai.voice.tts.cancel.{session_id}", (CancelRequest,), (CLIENT,), (TTS, VOICE), "Stops the speech.")
 TTS_VOICES_LIST = Subject(
     "ai.voice.tts.voices.list",
     (TTSVoiceListResponse,),
