@@ -226,37 +226,50 @@ def sound(seconds: float, level: int) -> bytes:
     return b"".join(struct.pack("<h", sample) for sample in samples)
 
 
-async def test_the_stt_module(
+async def test_the_stt_module_and_its_replicas(
     server: GuardedServer, log_in: LogIn, models: dict[str, str], fleet: Fleet, tmp_path: Path
 ) -> None:
-    async with process(server, "stt-module", **models, VAD="energy") as service:
+    async with (
+        process(server, "stt-module", **models, VAD="energy") as one,
+        process(server, "stt-module", **models, VAD="energy") as other,
+    ):
         caller = SttCaller(await log_in(server, CLIENT))
         heard = await caller.say(sound(0.5, 30) + sound(1.0, 12_000) + sound(0.8, 30))
         assert [final.transcript for final in heard.finals] == ["What is NATS?"]
         (tmp_path / "said.wav").write_bytes(wav_file(sound(0.3, 30) + sound(0.7, 12_000) + sound(0.8, 30), RATE))
         assert "What is NATS?" in await fleet("listen", "said.wav")
         assert "stt-module" in await names(await log_in(server, "operator"))
-        assert await service.terminate() == 0
+        # What one of them had begun, the other goes on with.
+        session = await caller.hear("handed-over")
+        await caller.send(session, "start")
+        await caller.speak(session, sound(0.5, 12_000))
+        assert await one.terminate() == 0
+        await caller.speak(session, sound(0.5, 12_000) + sound(0.8, 30), first=6)
+        await caller.send(session, "end")
+        await session.ended()
+        assert await other.terminate() == 0
     assert server.violations == []
 
 
-async def test_a_live_conversation_between_two_replicas(
-    server: GuardedServer, log_in: LogIn, models: dict[str, str]
-) -> None:
-    async with (
+async def test_a_live_conversation_between_two_replicas(server: GuardedServer, log_in: LogIn) -> None:
+    async with FakeLLM() as llm, FakeTTS() as tts:
+        tts.script.sample_rate = 8000
+        tts.script.sound = lambda _: [b"\x01\x00" * 16_000]
         # One question at a time, so that the turns of a session come to both.
-        process(server, "voice-assistant", **models, MAX_CONCURRENCY="1") as one,
-        process(server, "voice-assistant", **models, MAX_CONCURRENCY="1") as other,
-    ):
-        caller = LiveCaller(await log_in(server, "operator"))
-        sessions = [await caller.open(f"live-{number}") for number in range(4)]
-        for session in sessions:
-            for turn in (1, 2):
-                await session.say("When is the lamp lit?")
-                await session.answered(turn)
-        await sessions[0].interrupt()
-        await sessions[1].cancel()
-        assert await one.terminate() == await other.terminate() == 0
+        settings = {"VLLM_URL": llm.url, "TTS_URL": tts.url, "MAX_CONCURRENCY": "1"}
+        async with (
+            process(server, "voice-assistant", **settings) as one,
+            process(server, "voice-assistant", **settings) as other,
+        ):
+            session = await LiveCaller(await log_in(server, "operator")).open("live")
+            await session.say("When is the lamp lit?")
+            await session.until(lambda heard: heard.chunks)
+            # While the first answer sounds: the other replica asks for the floor.
+            await session.say("And when does it go out?")
+            await session.until(lambda heard: "cancelled" in heard.statuses or len(heard.answers) > 1)
+            await session.interrupt()
+            await session.cancel()
+            assert await one.terminate() == await other.terminate() == 0
     assert server.violations == []
 
 
