@@ -214,6 +214,25 @@ async def test_json_is_a_status_a_line(fleet: Fleet, bridge: StartBridge) -> Non
     )
 
 
+async def test_progress_does_not_go_back(fleet: Fleet, bridge: StartBridge) -> None:
+    """A step that was killed counts from its start again."""
+
+    async def restart(made: FakeBridge, trigger: PipelineTrigger) -> None:
+        await made.tell(trigger, "submitted")
+        await made.tell(trigger, "running")
+        for told in ("2/4", "1/4", "2/4", "3/4", "1/2"):
+            await made.progress(trigger, told)
+        await made.tell(trigger, "succeeded", progress="2/2")
+
+    await bridge(restart)
+    run = await fleet("trigger", "rag-query", "-f", "--json")
+    shown = [json.loads(line)["progress"] for line in run.out.splitlines()]
+    kept = [progress for progress in shown if progress]
+    assert kept[-1] == "2/2"
+    assert "1/4" not in kept
+    assert len(kept) == len(set(kept))
+
+
 async def test_a_run_that_fails_fails_the_command(fleet: Fleet, bridge: StartBridge) -> None:
     await bridge(fail_it)
     run = await fleet("trigger", "rag-query", "-f")

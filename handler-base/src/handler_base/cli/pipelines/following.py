@@ -15,7 +15,7 @@ from handler_base.messages.streams import AI_PIPELINE
 from handler_base.messages.subjects import PIPELINE_EVENT, PIPELINE_STATUS
 from handler_base.nats_client import Msg, NatsConnection, StreamMessage, StreamReader, headers
 
-__all__ = ["FINAL", "Run", "read_status"]
+__all__ = ["FINAL", "Run", "parts_of", "read_status"]
 
 M = TypeVar("M", bound=Message)
 
@@ -64,7 +64,7 @@ class Run:
                 self._last = news
                 yield news
             # An event may overtake the statuses before it, which come out of the stream.
-            if self._last.status == "running" and self._progress not in {"", self._last.progress}:
+            if self._last.status == "running" and _is_further(self._progress, self._last.progress):
                 self._last = msgspec.structs.replace(self._last, progress=self._progress)
                 yield self._last
 
@@ -84,6 +84,22 @@ class Run:
 def read_status(message: StreamMessage) -> PipelineStatus | None:
     """Return a status of the stream; None where it is not one."""
     return _decoded(PipelineStatus, message.data, message.headers)
+
+
+def _is_further(progress: str, before: str) -> bool:
+    """Whether progress is news: a step that was started again counts anew until it is where it was."""
+    (done, total), (done_before, total_before) = parts_of(progress), parts_of(before)
+    if total is None:
+        return progress not in {"", before}
+    return total != total_before or done > done_before
+
+
+def parts_of(progress: str) -> tuple[int, int | None]:
+    """Return how many parts are done, of how many; None where the text does not say."""
+    done, _, total = progress.partition("/")
+    if done.isascii() and done.isdecimal() and total.isascii() and total.isdecimal() and int(total):
+        return int(done), int(total)
+    return 0, None
 
 
 def _decoded(kind: type[M], data: bytes, fields: Mapping[str, str] | None) -> M | None:

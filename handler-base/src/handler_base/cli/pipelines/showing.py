@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from handler_base.cli.exit_codes import ExitCode
-from handler_base.cli.pipelines.following import FINAL
+from handler_base.cli.pipelines.following import FINAL, parts_of
 from handler_base.cli.terminal import clean_line, print_json_line, print_text
 from handler_base.messages import PipelineStatus
 
@@ -103,7 +103,7 @@ def _bar() -> Iterator[Display]:
         task = bar.add_task("", total=None, parts="", told="")
 
         def show(status: PipelineStatus) -> None:
-            done, total = _parts(status.progress)
+            done, total = parts_of(status.progress)
             bar.update(
                 task,
                 description=clean_line(f"{status.pipeline} {status.status}", 48),
@@ -117,10 +117,3 @@ def _bar() -> Iterator[Display]:
                 print_text(line_of(status))
 
         yield show
-
-
-def _parts(progress: str) -> tuple[int, int | None]:
-    done, _, total = progress.partition("/")
-    if done.isascii() and done.isdecimal() and total.isascii() and total.isdecimal() and int(total):
-        return int(done), int(total)
-    return 0, None
