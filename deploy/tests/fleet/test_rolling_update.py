@@ -20,12 +20,14 @@ from handler_base.testing.chat_caller import ChatCaller, chat_caller
 from handler_base.testing.inference import FakeLLM, FakeSTT, FakeTTS
 from handler_base.testing.inference.speech import wav_file
 from handler_base.testing.nats_server import NatsServer
+from handler_base.testing.stt_caller import SttCaller, stt_caller
 from handler_base.testing.tts_caller import TtsCaller, tts_caller
 from handler_base.testing.voice_caller import VoiceCaller, voice_caller
+from pipeline_bridge.testing import FakeArgo, PipelineCaller, pipeline_caller
 
 pytestmark = pytest.mark.faults
 
-SERVICES: Final = ("chat_handler", "voice_assistant", "tts_module")
+SERVICES: Final = ("chat_handler", "voice_assistant", "tts_module", "stt_module", "pipeline_bridge")
 REPLICAS: Final = 2
 RATE: Final = 16_000
 
@@ -42,6 +44,7 @@ def tone(seconds: float, level: int) -> bytes:
 
 
 QUESTION: Final = wav_file(tone(1.0, 12_000), RATE)
+SPOKEN: Final = tone(0.8, 20) + tone(1.2, 12_000) + tone(0.9, 20)
 
 
 @dataclass
@@ -72,7 +75,15 @@ class Usage:
                 self.wrong.append(f"{name}: {error}")
 
 
-def uses(chat: ChatCaller, voice: VoiceCaller, tts: TtsCaller) -> dict[str, tuple[Use, int]]:
+def uses(
+    *,
+    chat: ChatCaller,
+    voice: VoiceCaller,
+    tts: TtsCaller,
+    stt: SttCaller,
+    pipelines: PipelineCaller,
+    argo: FakeArgo,
+) -> dict[str, tuple[Use, int]]:
     """Return every way in which clients use the fleet, and how many do so at once."""
 
     async def ask(number: int) -> str:
@@ -101,17 +112,43 @@ def uses(chat: ChatCaller, voice: VoiceCaller, tts: TtsCaller) -> dict[str, tupl
             return f"a speech {heard.said} with the pieces {numbers}"
         return ""
 
+    async def dictate(number: int) -> str:
+        heard = await stt.hear(f"d{number}")
+        await stt.send(heard, "start", sample_rate=RATE, channels=1, bit_depth=16, audio_encoding=1, sequence=0)
+        following = await stt.speak(heard, SPOKEN, pace=0.1)
+        await stt.send(heard, "end", sequence=following)
+        await heard.ended()
+        return "" if [final.transcript for final in heard.finals] == ["What is NATS?"] else f"finals {heard.finals}"
+
+    async def run(number: int) -> str:
+        request_id = await pipelines.trigger("document-ingestion", f"p{number}", source_url="https://docs.example/x")
+        name = (await pipelines.until(request_id, "pending")).run_id
+        for phase in ("Running", "Succeeded"):
+            argo.put(name, phase)
+            await pipelines.until(request_id, phase.lower())
+        told = pipelines.said(request_id)
+        return "" if told == ["submitted", "pending", "running", "succeeded"] else f"a run that told {told}"
+
     return {
         "chat": (ask, 4),
         "chat, durable and streamed": (stream, 4),
         "voice": (ask_aloud, 2),
         "voice, durable": (put_aloud, 2),
         "speech": (speak, 2),
+        "dictation": (dictate, 3),
+        "pipelines": (run, 2),
     }
 
 
 @pytest.fixture
-async def fleet(nats: NatsServer, llm: FakeLLM) -> AsyncIterator[Fleet]:
+async def argo() -> AsyncIterator[FakeArgo]:
+    async with FakeArgo("document-ingestion") as server:
+        yield server
+    assert server.wrong == []
+
+
+@pytest.fixture
+async def fleet(nats: NatsServer, llm: FakeLLM, argo: FakeArgo) -> AsyncIterator[Fleet]:
     llm.script.delay = 0.2
     async with FakeSTT() as whisper, FakeTTS() as tts:
         environment = {
@@ -121,23 +158,28 @@ async def fleet(nats: NatsServer, llm: FakeLLM) -> AsyncIterator[Fleet]:
             "TTS_URL": tts.url,
             "REDIS_URL": "none",
             "ARCHIVE_MODE": "off",
+            "ARGO_HOST": argo.url,
+            "PIPELINE_ENGINE": "configured",
         }
-        async with Fleet(environment) as running:
+        async with Fleet(environment, {"stt_module": {"VAD": "energy", "STT_PARTIALS": "false"}}) as running:
             yield running
 
 
 async def test_a_rolling_update_of_all_services_loses_nothing_and_shows_no_error(
-    fleet: Fleet, nats: NatsServer
+    fleet: Fleet, nats: NatsServer, argo: FakeArgo
 ) -> None:
     await fleet.start(SERVICES, REPLICAS)
     async with AsyncExitStack() as stack:
-        callers = (
-            await stack.enter_async_context(chat_caller(nats.url)),
-            await stack.enter_async_context(voice_caller(nats.url)),
-            await stack.enter_async_context(tts_caller(nats.url)),
+        every_way = uses(
+            chat=await stack.enter_async_context(chat_caller(nats.url)),
+            voice=await stack.enter_async_context(voice_caller(nats.url)),
+            tts=await stack.enter_async_context(tts_caller(nats.url)),
+            stt=await stack.enter_async_context(stt_caller(nats.url)),
+            pipelines=await stack.enter_async_context(pipeline_caller(nats.url)),
+            argo=argo,
         )
         usage = Usage()
-        for name, (use, users) in uses(*callers).items():
+        for name, (use, users) in every_way.items():
             usage.begin(name, use, users)
         for module in SERVICES:
             await fleet.update(module)
