@@ -270,3 +270,20 @@ async def test_a_container_goes_on_in_the_middle(start: StartStt, caller: SttCal
         assert heard.finals[-1].audio_ms > 400
         assert [final.sequence for final in heard.finals] == list(range(len(heard.finals)))
         assert heard.errors == []
+
+
+async def test_a_session_goes_on_when_nats_was_away(nats: NatsServer, start: StartStt, caller: SttCaller) -> None:
+    service = await start(**QUICK)
+    heard = await caller.hear()
+    await caller.send(heard, "start", speaker_id="ann")
+    number = await caller.speak(heard, SPEECH)
+    await heard.until(lambda heard: len(heard.finals) == 4)
+    nats.kill()
+    await wait_until(lambda: not service.ready)
+    await nats.start_async()
+    await wait_until(lambda: service.ready and caller.client.is_connected, timeout=10)
+    await caller.speak(heard, SPEECH, first=number)
+    await caller.send(heard, "end")
+    await heard.ended()
+    assert [final.sequence for final in heard.finals] == list(range(8))
+    assert {final.speaker_id for final in heard.finals} == {"ann"}
