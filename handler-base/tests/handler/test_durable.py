@@ -241,3 +241,25 @@ async def test_what_does_not_finish_in_time_goes_to_another_replica(start: Start
     await start()
     answered = {(await asyncio.wait_for(responses.get(), 5)).subject for _ in range(2)}
     assert answered == {"ai.chat.response.r1", "ai.chat.response.r2"}
+
+
+async def test_work_whose_answer_has_begun_is_settled_and_leaves_its_slot(start: StartService) -> None:
+    go_on = asyncio.Event()
+
+    async def listened_to(request: ChatRequest, context: Context) -> ChatResponse:
+        assert context.position == len(request.message)
+        await context.begun()
+        await context.begun()
+        await go_on.wait()
+        return await echo(request, context)
+
+    running = await start(listened_to, max_concurrency=1)
+    for message in ("a", "bb", "ccc"):
+        await running.put(ChatRequest(request_id=message, message=message))
+    await wait_until(lambda: len(running.handler.calls) == 3)
+    await settled(running)
+    assert running.service.in_flight == 3
+    go_on.set()
+    await wait_until(lambda: running.service.in_flight == 0)
+    await settled(running)
+    assert len(running.handler.calls) == 3

@@ -127,6 +127,8 @@ async def fill_streams(house: House, user: str, words: str, encoding: Encoding) 
         (f"ai.chat.response.stream.{request}", ChatStreamChunk(request_id=request, content=words, sequence=1)),
         ("ai.chat.event.message_received", event),
         ("ai.voice.event.transcription_completed", anonymous),
+        (f"ai.voice.response.{live}", VoiceResponse(request_id="live-1-0", response=words)),
+        (f"ai.voice.response.stream.{live}", VoiceStreamChunk(request_id="live-1-0", content=words)),
     ]
     for subject, message in said:
         fields = {"Content-Type": encoding.value, "Message-Type": message.schema_name}
@@ -235,7 +237,7 @@ async def test_nothing_is_left(house: House) -> None:
         "COMPANIONS_LOGINS": 2,
         "COMPANIONS_CHAT": 4,
         "AI_CHAT_STREAM": 4,
-        "AI_VOICE_STREAM": 12,
+        "AI_VOICE_STREAM": 16,
         "AI_EVENTS": 5,
         "AI_DEAD_LETTER": 12,
     }

@@ -110,7 +110,8 @@ class StreamForgetting:
     async def _find_voice(self) -> None:
         """Find the spoken answers to the user's questions, and what was understood in their conversations."""
         stream = AI_VOICE_STREAM.name
-        for subject in await self._answers(stream, _VOICE_ANSWERS):
+        # Live answers have the session where others have the question.
+        for subject in await self._answers(stream, _VOICE_ANSWERS, self._requests | self._sessions):
             async for message in self._read(stream, subject, headers_only=True):
                 self._found[stream].add(message.sequence)
         async for message in self._read(stream, STT_TRANSCRIPTION.pattern):
@@ -124,20 +125,20 @@ class StreamForgetting:
     async def _purge_streamed_answers(self) -> None:
         """Take away what is in memory only, where a purge leaves nothing."""
         stream = AI_CHAT_STREAM.name
-        for subject in await self._answers(stream, CHAT_RESPONSE_STREAM.pattern):
+        for subject in await self._answers(stream, CHAT_RESPONSE_STREAM.pattern, self._requests):
             purged = await self._api.purge(stream, subject)
             if isinstance(purged, ApiError):
                 raise _refused(stream, purged)
             self.removed[stream] += purged
 
-    async def _answers(self, stream: str, pattern: str) -> list[str]:
-        """Return the subjects whose last token is one of the user's questions."""
+    async def _answers(self, stream: str, pattern: str, known: set[str]) -> list[str]:
+        """Return the subjects whose last token is one that is known as the user's."""
         subjects = await self._api.subjects(stream, pattern)
         if isinstance(subjects, ApiError):
             if subjects.err_code == STREAM_NOT_FOUND:
                 return []
             raise UpstreamUnavailableError(f"Stream {stream} cannot be read right now.")
-        return [subject for subject in subjects if subject.rpartition(".")[2] in self._requests]
+        return [subject for subject in subjects if subject.rpartition(".")[2] in known]
 
     def _note(self, told: Trace) -> None:
         self._requests |= {told.request_id} - {""}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from handler_base.errors import InvalidRequestError
 from handler_base.messages import CHAT_EVENTS, PIPELINE_EVENTS, VOICE_EVENTS, DomainEvent
 from handler_base.messages.subjects import CHAT_EVENT, PIPELINE_EVENT, VOICE_EVENT
-from handler_base.sessions.archive.events import ARCHIVED_SUBJECTS, archived_message
+from handler_base.sessions.archive.events import ARCHIVED_SUBJECTS, archived_message, tells_what_was_said
 from handler_base.sessions.conversation import ChatMessage
 
 STORED = datetime(2030, 5, 1, 12, 0, 1, tzinfo=UTC)
@@ -54,6 +54,12 @@ def test_a_question_becomes_a_message_of_the_user() -> None:
         username="Ann",
         premium=True,
     )
+
+
+def test_a_transcription_without_its_words_is_no_message() -> None:
+    assert not tells_what_was_said(event(name="transcription_completed", data={"characters": 20}))
+    assert tells_what_was_said(event(name="transcription_completed"))
+    assert tells_what_was_said(event(data={}))
 
 
 def test_an_answer_becomes_a_message_of_the_assistant() -> None:

@@ -11,7 +11,7 @@ from handler_base.messages import DomainEvent
 from handler_base.messages.subjects import CHAT_EVENT, VOICE_EVENT
 from handler_base.sessions.conversation import ChatMessage, Kind, Role
 
-__all__ = ["ARCHIVED_SUBJECTS", "archived_message"]
+__all__ = ["ARCHIVED_SUBJECTS", "archived_message", "tells_what_was_said"]
 
 _SAID: Final[dict[str, tuple[Kind, Role]]] = {
     CHAT_EVENT.format(name="message_received"): ("chat", "user"),
@@ -24,6 +24,14 @@ ARCHIVED_SUBJECTS: Final = tuple(_SAID)
 """Subjects of the events that tell what somebody said; all others are no messages of a conversation."""
 
 _MOST_TOKENS: Final = 2**31 - 1
+
+
+def tells_what_was_said(event: DomainEvent) -> bool:
+    """Whether an event on one of `ARCHIVED_SUBJECTS` is to become a message.
+
+    What stt-module transcribes is nobody's question yet, and is told without its words.
+    """
+    return event.name != "transcription_completed" or "text" in event.data
 
 
 def archived_message(subject: str, event: DomainEvent, *, position: int, stored_at: datetime) -> ChatMessage:

@@ -26,7 +26,7 @@ from handler_base.nats_client.headers import CONTENT_TYPE, header
 from handler_base.sessions.archive._announcing import Announcer
 from handler_base.sessions.archive._pauses import Pauses, StoppedError, sleep_unless
 from handler_base.sessions.archive._retention import ExpiringStore, Retention
-from handler_base.sessions.archive.events import ARCHIVED_SUBJECTS, archived_message
+from handler_base.sessions.archive.events import ARCHIVED_SUBJECTS, archived_message, tells_what_was_said
 from handler_base.sessions.conversation import ChatMessage
 from handler_base.telemetry import metrics
 
@@ -213,7 +213,7 @@ class ArchiveWorker:
         except FleetError as error:
             self._spawn(self._give_up(delivery, error))
             return
-        if self._retention.too_old(message.created_at):
+        if message is None or self._retention.too_old(message.created_at):
             self._spawn(delivery.ack())
             return
         self._waiting[delivery.key] = _Held(delivery, message, time.monotonic())
@@ -366,14 +366,11 @@ def archive_consumer(settings: ArchiveSettings) -> ConsumerSpec:
     )
 
 
-def _read(delivery: Delivery) -> ChatMessage:
-    encoding = detect(delivery.data, header(delivery.headers, CONTENT_TYPE))
-    return archived_message(
-        delivery.subject,
-        decode(DomainEvent, delivery.data, encoding),
-        position=delivery.stream_sequence,
-        stored_at=delivery.published_at,
-    )
+def _read(delivery: Delivery) -> ChatMessage | None:
+    event = decode(DomainEvent, delivery.data, detect(delivery.data, header(delivery.headers, CONTENT_TYPE)))
+    if not tells_what_was_said(event):
+        return None
+    return archived_message(delivery.subject, event, position=delivery.stream_sequence, stored_at=delivery.published_at)
 
 
 def _place(held: _Held) -> int:
