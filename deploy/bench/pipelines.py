@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from deploy.bench.environment import Environment
@@ -36,64 +37,34 @@ _CHANGES_A_SECOND: Final = 100
 Change = Callable[[str, int], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """The fake of an engine.
+
+    Attributes:
+        engine: Its name.
+        started: Returns the runs it has.
+        progress: Has a run get on.
+        end: Ends one.
+    """
+
+    engine: str
+    started: Callable[[], Sequence[str]]
+    progress: Change
+    end: Change
+
+
 async def pipelines(environment: Environment) -> Result:
     """Follow runs on the fakes of both engines, one engine after the other."""
     runs = 200 if environment.quick else _RUNS
     result = Result("pipelines", f"{runs:,} pipeline runs followed at once on one replica")
-    table = environment.folder / "pipelines.yaml"
-    await asyncio.to_thread(table.write_text, _TABLE, "utf-8")
+    await asyncio.to_thread((environment.folder / "pipelines.yaml").write_text, _TABLE, "utf-8")
     async with FakeArgo("bench") as argo, FakeKubeflow("bench") as kubeflow:
-
-        def argo_progress(name: str, part: int) -> None:
-            argo.put(name, "Running", progress=f"{part}/1000", nodes=_nodes(part))
-
-        def kubeflow_progress(run_id: str, part: int) -> None:
-            kubeflow.put(run_id, "RUNNING", {f"part-{part}": "RUNNING", "other": "SUCCEEDED"})
-
-        engines: dict[str, tuple[Callable[[], Sequence[str]], Change, Change]] = {
-            "argo": (lambda: list(argo.workflows), argo_progress, lambda name, _: argo.put(name, "Succeeded")),
-            "kubeflow": (
-                lambda: list(kubeflow.runs),
-                kubeflow_progress,
-                lambda run_id, _: kubeflow.put(run_id, "SUCCEEDED"),
-            ),
-        }
-        for engine, (started, progress, end) in engines.items():
-            url = await environment.nats_server()
-            service, _ = await environment.service(
-                "pipeline_bridge",
-                NATS_URL=url,
-                EVENTS="true",
-                PIPELINES_FILE=str(table),
-                ARGO_HOST=argo.url,
-                KUBEFLOW_HOST=kubeflow.url,
-            )
-            async with pipeline_caller(url) as caller:
-                await _begin(caller, f"{engine}-run", runs, started, progress)
-                # What came with the start of so many is over.
-                await asyncio.sleep(2)
-                driver = _Driver(caller, started(), progress, end, rounds=environment.rounds)
-                share, delays = await driver.measure(service)
-            memory = service.rss() / 2**20
-            wrong = argo.wrong + kubeflow.wrong
-            if wrong:
-                result.failures[f"{engine}: {wrong[0]}"] = len(wrong)
-            result.rows.append(
-                Row(
-                    engine,
-                    {
-                        "% of a core": share.text(1),
-                        "change to status, ms p50": f"{percentile(delays, 0.5) * 1e3:.0f}",
-                        "p99": f"{percentile(delays, 0.99) * 1e3:.0f}",
-                        "most": f"{max(delays) * 1e3:.0f}",
-                        "RSS MB": f"{memory:.0f}",
-                    },
-                )
-            )
-            result.bars.append(Bar(f"pipelines: {runs:,} runs on {engine}, share of a core", share, 20.0, unit="%"))
-            slowest = Spread.of([percentile(delays, 0.99)])
-            result.bars.append(Bar(f"pipelines: change on {engine} to status, p99", slowest, 1.0, unit="s"))
-            await environment.stop(service)
+        addresses = {"ARGO_HOST": argo.url, "KUBEFLOW_HOST": kubeflow.url}
+        for side in (_argo(argo), _kubeflow(kubeflow)):
+            await _follow(environment, side, runs, addresses, result)
+        for wrong in argo.wrong + kubeflow.wrong:
+            result.failures[wrong] = result.failures.get(wrong, 0) + 1
     result.notes.append(
         f"{_CHANGES_A_SECOND} changes of progress a second, and a fifth of the runs end while it is measured. "
         "Kubeflow is looked at as often as its share of the processor allows."
@@ -101,15 +72,56 @@ async def pipelines(environment: Environment) -> Result:
     return result
 
 
-async def _begin(
-    caller: PipelineCaller, pipeline: str, runs: int, started: Callable[[], Sequence[str]], progress: Change
-) -> None:
+def _argo(argo: FakeArgo) -> _Side:
+    return _Side(
+        "argo",
+        lambda: list(argo.workflows),
+        lambda name, part: argo.put(name, "Running", progress=f"{part}/1000", nodes=_nodes(part)),
+        lambda name, _: argo.put(name, "Succeeded"),
+    )
+
+
+def _kubeflow(kubeflow: FakeKubeflow) -> _Side:
+    return _Side(
+        "kubeflow",
+        lambda: list(kubeflow.runs),
+        lambda run_id, part: kubeflow.put(run_id, "RUNNING", {f"part-{part}": "RUNNING", "other": "SUCCEEDED"}),
+        lambda run_id, _: kubeflow.put(run_id, "SUCCEEDED"),
+    )
+
+
+async def _follow(environment: Environment, side: _Side, runs: int, addresses: dict[str, str], result: Result) -> None:
+    """Have a bridge follow the runs of one engine, and add what that cost."""
+    url = await environment.nats_server()
+    table = str(environment.folder / "pipelines.yaml")
+    variables = {"NATS_URL": url, "EVENTS": "true", "PIPELINES_FILE": table, **addresses}
+    service, _ = await environment.service("pipeline_bridge", wait=True, **variables)
+    async with pipeline_caller(url) as caller:
+        await _begin(caller, side, runs)
+        # What came with the start of so many is over.
+        await asyncio.sleep(2)
+        share, delays = await _Driver(caller, side, rounds=environment.rounds).measure(service)
+    figures = {
+        "% of a core": share.text(1),
+        "change to status, ms p50": f"{percentile(delays, 0.5) * 1e3:.0f}",
+        "p99": f"{percentile(delays, 0.99) * 1e3:.0f}",
+        "most": f"{max(delays) * 1e3:.0f}",
+        "RSS MB": f"{service.rss() / 2**20:.0f}",
+    }
+    result.rows.append(Row(side.engine, figures))
+    result.bars.append(Bar(f"pipelines: {runs:,} runs on {side.engine}, share of a core", share, 20.0, unit="%"))
+    slowest = Spread.of([percentile(delays, 0.99)])
+    result.bars.append(Bar(f"pipelines: change on {side.engine} to status, p99", slowest, 1.0, unit="s"))
+    await environment.stop(service)
+
+
+async def _begin(caller: PipelineCaller, side: _Side, runs: int) -> None:
     """Have the runs start, and be running."""
-    requests = [await caller.trigger(pipeline) for _ in range(runs)]
+    requests = [await caller.trigger(f"{side.engine}-run") for _ in range(runs)]
     for request in requests:
         await caller.until(request, "pending", timeout=300)
-    for name in started():
-        progress(name, 0)
+    for name in side.started():
+        side.progress(name, 0)
     for request in requests:
         await caller.until(request, "running", timeout=300)
 
@@ -119,19 +131,14 @@ class _Driver:
 
     Args:
         caller: Hears the statuses.
-        names: Of the runs, as their engine has them.
-        progress: Has a run get on.
-        end: Ends one.
+        side: The engine, with the runs.
         rounds: Rounds of five seconds.
     """
 
-    def __init__(
-        self, caller: PipelineCaller, names: Sequence[str], progress: Change, end: Change, *, rounds: int
-    ) -> None:
+    def __init__(self, caller: PipelineCaller, side: _Side, *, rounds: int) -> None:
         self._caller = caller
-        self._names = list(names)
-        self._progress = progress
-        self._end = end
+        self._side = side
+        self._names = list(side.started())
         self._rounds = rounds
         self._chance = random.Random(5)  # noqa: S311 - the same each time
         self._ended: dict[str, float] = {}
@@ -152,10 +159,10 @@ class _Driver:
         for tick in range(50):
             for name in self._chance.sample(self._names, _CHANGES_A_SECOND // 10):
                 if name not in self._ended:
-                    self._progress(name, number * 50 + tick)
+                    self._side.progress(name, number * 50 + tick)
             for name in ending[tick::50]:
                 self._ended[name] = asyncio.get_running_loop().time()
-                self._end(name, 0)
+                self._side.end(name, 0)
             await asyncio.sleep(0.1)
 
     def _told(self) -> dict[str, float]:
