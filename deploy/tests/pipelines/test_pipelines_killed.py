@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Stand:
     bridge: ServiceProcess
     milvus: MilvusLite
     folder: Path
+    commands: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     def write(self, count: int) -> None:
         for number in range(count):
@@ -48,7 +49,15 @@ class Stand:
             cwd=self.folder.parent,
             stdout=asyncio.subprocess.PIPE,
         )
+        self.commands.append(process)
         return Following(process)
+
+    async def close(self) -> None:
+        """End the commands that a test left behind."""
+        for process in self.commands:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
     def step(self) -> psutil.Process | None:
         """Return the process of the step, while it runs."""
@@ -122,7 +131,9 @@ async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
                 "LOG_FORMAT": "text",
             }
             async with ServiceProcess("pipeline_bridge", environment) as bridge:
-                yield Stand(environment, bridge, milvus, folder)
+                made = Stand(environment, bridge, milvus, folder)
+                yield made
+                await made.close()
             milvus.stop()
 
 

@@ -367,9 +367,14 @@ async def test_on_a_terminal_a_bar_shows_how_far_it_is(own_nats: NatsServer, bri
             return False
         return b"120/300" in screen and "━".encode() in screen
 
-    await wait_until(read, timeout=20)
-    shown.set()
-    out, _ = await asyncio.wait_for(process.communicate(), 20)
-    os.close(leader)
+    try:
+        await wait_until(read, timeout=20)
+        shown.set()
+        out, _ = await asyncio.wait_for(process.communicate(), 20)
+    finally:
+        os.close(leader)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode == 0
     assert out == b"rag-query  succeeded  All in.\n"
