@@ -35,7 +35,7 @@ class Chart:
 
 CHARTS: Final = {
     "nats": Chart("nats", "nats", "https://nats-io.github.io/k8s/helm/charts/", "2.14.2"),
-    "nack": Chart("nack", "nats", "https://nats-io.github.io/k8s/helm/charts/", "0.33.4"),
+    "nack": Chart("nack", "nats", "https://nats-io.github.io/k8s/helm/charts/", "0.36.0"),
     "milvus": Chart("milvus", "milvus", "https://zilliztech.github.io/milvus-helm/", "5.0.23"),
     "valkey": Chart("valkey", "valkey", "https://valkey.io/valkey-helm/", "0.9.4"),
 }
@@ -167,10 +167,9 @@ def nack_values() -> dict[str, Any]:
     """Return the values of the controller that makes streams; it logs in as the Account resource says."""
     return {
         "jetstream": {
-            "image": {"tag": "0.22.4"},
             "nats": {"url": "nats://nats.nats.svc.cluster.local:4222"},
             # Buckets and object stores are made in this mode only.
-            "additionalArgs": ["--control-loop"],
+            "controlLoop": True,
         },
         "securityContext": _POD,
         "containerSecurityContext": _CONTAINER,
