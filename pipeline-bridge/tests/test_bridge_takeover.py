@@ -28,7 +28,7 @@ async def process(nats: NatsServer, argo: FakeArgo, kubeflow: FakeKubeflow, tabl
         def make() -> ServiceProcess:
             environment = {
                 "NATS_URL": nats.url,
-                # After that a trigger goes to another bridge, when the one that had it was killed before it began the run.
+                # After that a trigger goes to another bridge, when the one that had it was killed before it began.
                 "ACK_WAIT": "2",
                 "ARGO_HOST": argo.url,
                 "KUBEFLOW_HOST": kubeflow.url,

@@ -33,6 +33,7 @@ _LOOK_THROUGH_EVERY: Final = 30.0
 _AGAIN_AFTER: Final = 1.0
 _REMEMBER_SECONDS: Final = 30.0
 _REMEMBER_MOST: Final = 1024
+_ELSEWHERE: Final = "another replica follows the run"
 
 
 class RunKeeper:
@@ -141,7 +142,7 @@ class RunKeeper:
         try:
             await follower.follow()
         except* WrongSequenceError:
-            log.info("another replica follows the run", extra={"request_id": request_id})
+            log.info(_ELSEWHERE, extra={"request_id": request_id})
         except* Exception:
             # Whatever it was: the next look finds the run without a follower, and it is followed again.
             metrics.SWALLOWED_ERRORS.of("pipeline.follow").inc()
@@ -175,7 +176,9 @@ class RunKeeper:
                 owner = run.record.owner
                 followed = self._followers.get(run.record.request_id)
                 if followed is not None and owner != self.replica:
-                    followed[1].cancel()  # taken over while this replica was thought dead
+                    # Taken over while this replica was thought dead.
+                    followed[1].cancel()
+                    log.info(_ELSEWHERE, extra={"request_id": run.record.request_id})
                 elif followed is None and (owner == self.replica or owner not in alive):
                     await self._take_over(run)
 
