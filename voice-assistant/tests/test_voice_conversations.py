@@ -203,9 +203,10 @@ async def test_the_archive_takes_the_question_and_the_answer(
     llm.script.tokens = ("At dusk.",)
     await voice.ask(said(request_id="q1"))
     taken = [
-        archived_message(f"ai.voice.event.{event.name}", event, position=1, stored_at=datetime.now(UTC))
+        message
         for event in await events_of(nats, len(VOICE_EVENTS) - 1)
-        if f"ai.voice.event.{event.name}" in ARCHIVED_SUBJECTS
+        if (subject := f"ai.voice.event.{event.name}") in ARCHIVED_SUBJECTS
+        and (message := archived_message(subject, event, position=1, stored_at=datetime.now(UTC)))
     ]
     assert [(message.kind, message.role, message.content) for message in taken] == [
         ("voice", "user", "What is NATS?"),

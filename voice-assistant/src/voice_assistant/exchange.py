@@ -89,17 +89,20 @@ class Exchange:
         )
 
     def overheard(self, transcript: str, audio_ms: int) -> None:
-        """Tell of a question in a live session, which comes transcribed.
+        """Tell of a question in a live session, which comes transcribed: stt-module has told of that.
 
         Args:
             transcript: What was asked.
             audio_ms: How long its audio is; 0 where that is not known.
         """
         self.transcript = transcript
-        premium = self.request.premium
-        self._context.record("request_received", live=True, audio_ms=audio_ms, premium=premium)
         self._context.record(
-            "transcription_completed", text=transcript, language=self.language, live=True, premium=premium
+            "request_received",
+            text=transcript,
+            language=self.language,
+            live=True,
+            audio_ms=audio_ms,
+            premium=self.request.premium,
         )
 
     def transcribes(self) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from handler_base.errors import InvalidRequestError
 from handler_base.messages import CHAT_EVENTS, PIPELINE_EVENTS, VOICE_EVENTS, DomainEvent
 from handler_base.messages.subjects import CHAT_EVENT, PIPELINE_EVENT, VOICE_EVENT
-from handler_base.sessions.archive.events import ARCHIVED_SUBJECTS, archived_message, tells_what_was_said
+from handler_base.sessions.archive.events import ARCHIVED_SUBJECTS, archived_message
 from handler_base.sessions.conversation import ChatMessage
 
 STORED = datetime(2030, 5, 1, 12, 0, 1, tzinfo=UTC)
@@ -36,7 +36,9 @@ def event(**fields: object) -> DomainEvent:
 
 
 def message(subject: str = QUESTION, **fields: object) -> ChatMessage:
-    return archived_message(subject, event(**fields), position=7, stored_at=STORED)
+    made = archived_message(subject, event(**fields), position=7, stored_at=STORED)
+    assert made is not None
+    return made
 
 
 def test_a_question_becomes_a_message_of_the_user() -> None:
@@ -54,12 +56,6 @@ def test_a_question_becomes_a_message_of_the_user() -> None:
         username="Ann",
         premium=True,
     )
-
-
-def test_a_transcription_without_its_words_is_no_message() -> None:
-    assert not tells_what_was_said(event(name="transcription_completed", data={"characters": 20}))
-    assert tells_what_was_said(event(name="transcription_completed"))
-    assert tells_what_was_said(event(data={}))
 
 
 def test_an_answer_becomes_a_message_of_the_assistant() -> None:
@@ -93,11 +89,26 @@ def test_an_answer_becomes_a_message_of_the_assistant() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "role"), [("transcription_completed", "user"), ("llm_response_generated", "assistant")]
+    ("name", "role"),
+    [("request_received", "user"), ("transcription_completed", "user"), ("llm_response_generated", "assistant")],
 )
 def test_what_is_spoken_is_archived_too(name: str, role: str) -> None:
     spoken = message(VOICE_EVENT.format(name=name))
     assert (spoken.kind, spoken.role) == ("voice", role)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("request_received", {"bytes": 5, "format": "wav"}), ("transcription_completed", {"characters": 5, "number": 0})],
+)
+def test_steps_of_a_spoken_question_that_tell_no_text_are_no_messages(name: str, data: dict[str, object]) -> None:
+    told = event(user_id="", session_id="live-1", data=data)
+    assert archived_message(VOICE_EVENT.format(name=name), told, position=7, stored_at=STORED) is None
+
+
+def test_an_answer_without_text_is_refused() -> None:
+    with pytest.raises(InvalidRequestError):
+        message(VOICE_EVENT.format(name="llm_response_generated"), data={"model": "m"})
 
 
 def test_a_question_without_a_session_is_a_conversation_of_its_own() -> None:
@@ -185,8 +196,10 @@ values = st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), s
 )
 def test_any_event_is_a_storable_message_or_refused(subject: str, fields: dict[str, object]) -> None:
     try:
-        made = message(subject, **fields)
+        made = archived_message(subject, event(**fields), position=7, stored_at=STORED)
     except InvalidRequestError:
+        return
+    if made is None:
         return
     assert "\0" not in made.content + made.username + made.model + made.status
     assert made.session_id

@@ -9,7 +9,7 @@ import pytest
 
 from handler_base.messages import DomainEvent, encode
 from handler_base.messages.streams import AI_EVENTS
-from handler_base.messages.subjects import CHAT_EVENT
+from handler_base.messages.subjects import CHAT_EVENT, VOICE_EVENT
 from handler_base.sessions.archive.worker import DURABLE
 from handler_base.sessions.conversation import ChatMessage
 from handler_base.telemetry import metrics
@@ -64,6 +64,17 @@ async def test_other_events_are_left_alone(bench: ArchiveBench) -> None:
     ids = await bench.tell(0)
     await bench.all_finished()
     assert bench.archive.batches == [ids]
+
+
+async def test_a_step_of_a_spoken_question_without_text_is_no_dead_letter(bench: ArchiveBench) -> None:
+    await bench.start()
+    name = "transcription_completed"
+    heard = DomainEvent(id=f"-/u1/{name}", name=name, session_id="live-1", request_id="u1", data={"characters": 4})
+    await bench.publish(VOICE_EVENT.format(name=name), encode(heard))
+    ids = await bench.tell(0)
+    await bench.all_finished()
+    assert bench.archive.batches == [ids]
+    assert await bench.dead_letters() == []
 
 
 async def test_messages_are_written_in_batches(bench: ArchiveBench) -> None:

@@ -11,11 +11,12 @@ from handler_base.messages import DomainEvent
 from handler_base.messages.subjects import CHAT_EVENT, VOICE_EVENT
 from handler_base.sessions.conversation import ChatMessage, Kind, Role
 
-__all__ = ["ARCHIVED_SUBJECTS", "archived_message", "tells_what_was_said"]
+__all__ = ["ARCHIVED_SUBJECTS", "archived_message"]
 
 _SAID: Final[dict[str, tuple[Kind, Role]]] = {
     CHAT_EVENT.format(name="message_received"): ("chat", "user"),
     CHAT_EVENT.format(name="response_generated"): ("chat", "assistant"),
+    VOICE_EVENT.format(name="request_received"): ("voice", "user"),
     VOICE_EVENT.format(name="transcription_completed"): ("voice", "user"),
     VOICE_EVENT.format(name="llm_response_generated"): ("voice", "assistant"),
 }
@@ -23,19 +24,17 @@ _SAID: Final[dict[str, tuple[Kind, Role]]] = {
 ARCHIVED_SUBJECTS: Final = tuple(_SAID)
 """Subjects of the events that tell what somebody said; all others are no messages of a conversation."""
 
+# What a recording says is known once it is transcribed; a question of a live session comes transcribed, by stt-module,
+# which knows neither who asked nor in which conversation.
+_MAYBE_SILENT: Final = frozenset(
+    {VOICE_EVENT.format(name="request_received"), VOICE_EVENT.format(name="transcription_completed")}
+)
+
 _MOST_TOKENS: Final = 2**31 - 1
 
 
-def tells_what_was_said(event: DomainEvent) -> bool:
-    """Whether an event on one of `ARCHIVED_SUBJECTS` is to become a message.
-
-    What stt-module transcribes is nobody's question yet, and is told without its words.
-    """
-    return event.name != "transcription_completed" or "text" in event.data
-
-
-def archived_message(subject: str, event: DomainEvent, *, position: int, stored_at: datetime) -> ChatMessage:
-    """Return the message an event tells of.
+def archived_message(subject: str, event: DomainEvent, *, position: int, stored_at: datetime) -> ChatMessage | None:
+    """Return the message an event tells of; None for a step of a spoken question at which no text is told.
 
     Args:
         subject: What the event was published on; one of `ARCHIVED_SUBJECTS`.
@@ -53,6 +52,8 @@ def archived_message(subject: str, event: DomainEvent, *, position: int, stored_
         raise InvalidRequestError("The event tells of no message.")
     kind, role = said
     data = event.data
+    if subject in _MAYBE_SILENT and "text" not in data:
+        return None
     text = data.get("text")
     if not isinstance(text, str):
         raise InvalidRequestError("The event has no text.")

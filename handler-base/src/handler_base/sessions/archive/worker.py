@@ -26,7 +26,7 @@ from handler_base.nats_client.headers import CONTENT_TYPE, header
 from handler_base.sessions.archive._announcing import Announcer
 from handler_base.sessions.archive._pauses import Pauses, StoppedError, sleep_unless
 from handler_base.sessions.archive._retention import ExpiringStore, Retention
-from handler_base.sessions.archive.events import ARCHIVED_SUBJECTS, archived_message, tells_what_was_said
+from handler_base.sessions.archive.events import ARCHIVED_SUBJECTS, archived_message
 from handler_base.sessions.conversation import ChatMessage
 from handler_base.telemetry import metrics
 
@@ -368,8 +368,6 @@ def archive_consumer(settings: ArchiveSettings) -> ConsumerSpec:
 
 def _read(delivery: Delivery) -> ChatMessage | None:
     event = decode(DomainEvent, delivery.data, detect(delivery.data, header(delivery.headers, CONTENT_TYPE)))
-    if not tells_what_was_said(event):
-        return None
     return archived_message(delivery.subject, event, position=delivery.stream_sequence, stored_at=delivery.published_at)
 
 
