@@ -76,6 +76,7 @@ class Follower:
         self._history = history
         self._submit_timeout = submit_timeout
         self._lease = lease
+        self._losses = lease.losses
         self._fresh = fresh
         self._changed = asyncio.Event()
         self._saving = asyncio.Lock()
@@ -225,10 +226,12 @@ class Follower:
 
         Whoever listens would hear a status, though the stream would not take what another replica has told meanwhile.
         """
-        if self._lease.held:
+        if self._lease.held and self._losses == self._lease.losses:
             return
         await self._lease.until_held()
+        losses = self._lease.losses
         await _patiently(self._check_owner)
+        self._losses = losses
 
     async def _check_owner(self) -> None:
         found = await self._store.find(self.record.request_id)

@@ -32,10 +32,12 @@ class Lease:
 
     Attributes:
         replica: Its name, new with each process.
+        losses: How often others may have thought it dead so far.
     """
 
     def __init__(self, connection: NatsConnection, on_regained: Callable[[], None]) -> None:
         self.replica = uuid.uuid4().hex
+        self.losses = 0
         self._bucket = KeyValue(connection, PIPELINE_BRIDGES)
         self._on_regained = on_regained
         self._renewed = float("-inf")
@@ -79,6 +81,8 @@ class Lease:
         while True:
             await asyncio.sleep(_RENEW)
             lost = not self.held
+            # Before it is held again: what was true before has to be looked at anew.
+            self.losses += lost
             await self._renew()
             if lost and self.held:
                 self._on_regained()
