@@ -122,6 +122,7 @@ class Conversation:
 
     async def leave(self) -> Sequence[Message]:
         """See `LiveWork`."""
+        await self._transcripts.stop()
         waiting, under_way = self._transcripts.waiting, self._ears.so_far() if self._ears.speaking else b""
         self.drop()
         pieces = [audio for spoken in waiting for audio in (spoken.audio, _PAUSE)]

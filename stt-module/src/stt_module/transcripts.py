@@ -76,6 +76,7 @@ class Transcripts:
         self._waiting: deque[Spoken] = deque()
         self._finals: asyncio.Task[None] | None = None
         self._glance: asyncio.Task[None] | None = None
+        self._saying: asyncio.Task[None] | None = None
         self._partials = Partials()
         self._schedule = PartialSchedule(interval)
         self.lost = False
@@ -119,6 +120,17 @@ class Transcripts:
             await asyncio.shield(self._finals)
         if self.lost:
             raise OwnershipLostError
+
+    async def stop(self) -> None:
+        """Begin nothing more; a final that is being said is said to its end."""
+        self._stop_looking()
+        if self._finals is not None:
+            self._finals.cancel()
+        if self._saying is not None:
+            await asyncio.wait({self._saying})
+            if self._saying.exception() is None and self._waiting:
+                self._waiting.popleft()
+            self._saying = None
 
     def drop(self) -> None:
         """Give all of it up, and let go of who is told of it."""
@@ -217,7 +229,11 @@ class Transcripts:
     async def _commit(self, message: STTTranscription, spoken: Spoken, error: FleetError | None) -> None:
         self._memory.number += 1
         self.until = spoken.until
-        await self._session.commit(message, self._memory.packed(), until=spoken.until, error=error)
+        commit = self._session.commit(message, self._memory.packed(), until=spoken.until, error=error)
+        # Whoever stops this half way would have counted a final that nobody hears.
+        self._saying = asyncio.get_running_loop().create_task(commit)
+        await asyncio.shield(self._saying)
+        self._saying = None
 
     @property
     def _language(self) -> str:

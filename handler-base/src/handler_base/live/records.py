@@ -159,13 +159,19 @@ class Records:
                     raise
                 revision = found.revision if found is not None else 0
 
-    async def forget(self, session_id: str, record: Record, revision: int) -> None:
+    async def forget(self, session_id: str, record: Record, revision: int, until: float) -> None:
         """Tell everybody that a session is over; `drop_ended` removes it once they have heard.
+
+        Args:
+            session_id: The session.
+            record: As it was.
+            revision: Of that.
+            until: Up to when what came for it was surely heard, in Unix seconds.
 
         Raises:
             FleetError: It has changed, or cannot be kept right now.
         """
-        revision = await self.write(session_id, Record("", record.generation, time.time()), revision)
+        revision = await self.write(session_id, Record("", record.generation, until), revision)
         self._known.pop(session_id, None)
         self._ended[session_id] = revision
         self._to_drop.append((time.monotonic() + _HEARD_AFTER, session_id, revision))
@@ -252,11 +258,11 @@ class RecordFence:
             await self._write(msgspec.structs.replace(self.record, owner=owner, generation=generation, until=until))
             self.lost = True
 
-    async def forget(self) -> None:
-        """The session is over."""
+    async def forget(self, until: float) -> None:
+        """The session is over; what came up to then was heard."""
         async with self._writing:
             if not self.lost:
-                await self._records.forget(self._session_id, self.record, self.revision)
+                await self._records.forget(self._session_id, self.record, self.revision, until)
 
     async def _write(self, record: Record) -> None:
         if self.lost:

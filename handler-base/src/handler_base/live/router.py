@@ -98,7 +98,7 @@ class LiveRouter:
             self._members,
             self._passing,
             self._ring,
-            heard=self._on_other,
+            heard=self._again,
             ended=self._deaf.add,
         )
         self._watch = KeyWatch(connection, endpoint.bucket, self._on_change)
@@ -188,7 +188,10 @@ class LiveRouter:
         passed = self._passing.read(msg)
         if passed is None:
             return
-        session_id, arrival = passed
+        self._again(*passed)
+
+    def _again(self, session_id: str, arrival: Arrival) -> None:
+        """Take a message that was taken before, here or elsewhere."""
         run = self._table.on(arrival.msg.subject)
         if run is not None:
             run.take_in(arrival)
@@ -276,7 +279,7 @@ class LiveRouter:
         if not record.owner:
             self._deaf.add(session_id)
             for arrival in self._ring.take(session_id, record.until):
-                self._on_other(session_id, arrival)
+                self._again(session_id, arrival)
         elif run is None and (before is None or before.record.owner != record.owner):
             known_before = before.record if before is not None else None
             self._passing.on(record.owner, session_id, self._table.left(session_id, known_before, record.until))

@@ -166,11 +166,13 @@ class SessionTable:
             await run.settled(self._members.others)
             await run.run()
             if run.over:
+                # What comes from here on, others may be the only ones to hear.
+                closed_at = time.time()
                 run.closing = True
                 await listening.drain()
                 if run.ended_by is not End.STOPPED:
                     self._ended(run.session_id)
-                    await self._forget(fence)
+                    await self._forget(fence, closed_at)
             elif run.leaving:
                 await self._hand_over(run, fence)
         except WrongSequenceError:
@@ -215,9 +217,9 @@ class SessionTable:
             revision = await self._records.write(run.session_id, record, revision)
         return RecordFence(self._records, run.session_id, record, revision, self._members.holds)
 
-    async def _forget(self, fence: RecordFence) -> None:
+    async def _forget(self, fence: RecordFence, until: float) -> None:
         try:
-            await fence.forget()
+            await fence.forget(until)
         except FleetError:
             # It stays in the bucket until that forgets it; whoever finds it there finds nobody to have it.
             metrics.SWALLOWED_ERRORS.of("live.forget").inc()
