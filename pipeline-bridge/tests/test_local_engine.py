@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import psutil
@@ -52,6 +52,29 @@ async def test_a_run_is_told_from_its_trigger_to_its_end(bridge: PipelineCaller)
     told = (await bridge.history(request_id))[-1]
     assert (told.engine, told.progress, told.message) == ("local", "3/3", "part 3")
     assert [made.uri for made in told.artifacts] == ["s3://results/report.json"]
+
+
+async def test_a_step_is_told_once_and_its_parts_as_parts(
+    bridge: PipelineCaller, file: Path, go: Callable[[], None]
+) -> None:
+    request_id = await bridge.trigger("here", file=str(file), parts="2")
+
+    async def told() -> list[Mapping[str, object]]:
+        return [event.data for event in await bridge.events() if event.name == "step_completed"]
+
+    go()
+    await wait_until(told)
+    go()
+    await bridge.ended(request_id)
+
+    async def ended() -> bool:
+        return any(event.name == "run_completed" for event in await bridge.events())
+
+    await wait_until(ended)
+    *parts, whole = await told()
+    assert all(data["part"] is True and "step" not in data for data in parts)
+    assert "part" not in whole
+    assert whole["succeeded"] is True
 
 
 async def test_a_step_that_fails_says_why(bridge: PipelineCaller) -> None:

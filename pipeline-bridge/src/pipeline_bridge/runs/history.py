@@ -51,8 +51,10 @@ class History:
 
     def progress(self, record: RunRecord) -> None:
         """Tell that parts of a step are done, where the engine counts them but does not name them."""
-        data = {"run_id": record.run_id, "step": record.message, "progress": record.progress}
-        self._record("step_completed", record.request_id, _UNSAFE.sub("_", record.progress), **data, succeeded=True)
+        data: dict[str, str | bool] = {"run_id": record.run_id, "part": True, "progress": record.progress}
+        if record.message:
+            data["message"] = record.message
+        self._record("step_completed", record.request_id, _UNSAFE.sub("_", record.progress), **data)
 
     def artifacts(self, record: RunRecord, made: Iterable[Produced]) -> None:
         """Tell what was made."""
