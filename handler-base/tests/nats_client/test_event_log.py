@@ -168,3 +168,24 @@ async def test_two_domains_share_a_connection(own_server: NatsServer, events_con
     await chat.close()
     await voice.close()
     assert {event.name for event in await stored(own_server, 2)} == {"message_received", "request_received"}
+
+
+async def test_an_event_leaves_before_the_answer_that_follows_it_and_alone_when_nothing_does(
+    own_server: NatsServer, events_connection: NatsConnection
+) -> None:
+    client = await nats.connect(own_server.url)
+    try:
+        heard = await client.subscribe(">")
+        await client.flush()
+        log = EventLog(events_connection, CHAT_EVENT)
+        log.record("message_received", request_id="r1")
+        assert (await heard.next_msg(timeout=5)).subject == "ai.chat.event.message_received"
+        log.record("response_generated", request_id="r1")
+        await events_connection.publish("answer")
+        last = seen = ""
+        while seen != "answer":
+            last, seen = seen, (await heard.next_msg(timeout=5)).subject
+        assert last == "ai.chat.event.response_generated"
+        await log.close()
+    finally:
+        await client.close()

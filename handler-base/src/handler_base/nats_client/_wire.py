@@ -105,6 +105,7 @@ class WireClient(Client):
         self._on_permission_violation = on_permission_violation
         self._on_lame_duck = on_lame_duck
         self._callbacks: dict[int, MessageCallback] = {}
+        self._alone: asyncio.TimerHandle | None = None
 
     @property
     def server_version(self) -> str:
@@ -127,6 +128,19 @@ class WireClient(Client):
         self._pending_data_size += len(command)
         queue = self._flush_queue
         if queue is not None and queue.empty():
+            queue.put_nowait(asyncio.get_running_loop().create_future())
+
+    def send_along(self, command: bytes, within: float) -> None:
+        """Put a command in line that leaves with the next one, or alone after `within` seconds: a write costs more."""
+        self._pending.append(command)
+        self._pending_data_size += len(command)
+        if self._alone is None:
+            self._alone = asyncio.get_running_loop().call_later(within, self._send_alone)
+
+    def _send_alone(self) -> None:
+        self._alone = None
+        queue = self._flush_queue
+        if self._pending and queue is not None and queue.empty():
             queue.put_nowait(asyncio.get_running_loop().create_future())
 
     async def sent(self) -> None:

@@ -1,10 +1,10 @@
 """Domain events on their way into the stream: in order, once, without making an answer wait.
 
-An event leaves at once, and is kept until the stream has it. The stream takes what comes over one link in the
-order it was sent, so its acknowledgement of one event holds for those before it: while one is awaited, and for a
-moment after it was asked for, no other is, and under load one covers many. When the link ends, or the stream does
-not answer, all that is unconfirmed is sent again in its order before anything new; the message id keeps the stream
-from storing an event twice.
+An event leaves with the next message, or a moment later, and is kept until the stream has it. The stream takes what
+comes over one link in the order it was sent, so its acknowledgement of one event holds for those before it: while one
+is awaited, and for a moment after it was asked for, no other is, and under load one covers many. When the link ends,
+or the stream does not answer, all that is unconfirmed is sent again in its order before anything new; the message id
+keeps the stream from storing an event twice.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ _MOST_KEPT: Final = 32 * 1024 * 1024
 
 _ASK_EVERY: Final = 0.01
 """Seconds from one acknowledgement that is asked for to the next."""
+
+_LEAVES_WITHIN: Final = 0.005
+"""Seconds an event may wait for a message to leave with: mostly the answer it belongs to."""
 
 _CONFIRM_AFTER: Final = 0.02
 """Seconds after which the last of a row of events is asked for again, when nothing followed it."""
@@ -199,7 +202,7 @@ class EventLog:
         if self._timer is None:
             self._set_timer(_CONFIRM_AFTER, self._look)
         try:
-            self._connection.send_encoded(event.subject, event.payload, event.block, reply=reply)
+            self._connection.send_encoded(event.subject, event.payload, event.block, reply=reply, within=_LEAVES_WITHIN)
         except FleetError:
             self._pause()
 
