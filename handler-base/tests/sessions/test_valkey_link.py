@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from handler_base.sessions.valkey import LinkDownError, RefusedError, ValkeyLink
+from handler_base.sessions.valkey import LinkDownError, RefusedError, ValkeyLink, pack
 from handler_base.testing.redis_server import RedisServer
 from handler_base.testing.waiting import wait_until
 
@@ -88,7 +88,7 @@ async def take(link: ValkeyLink, kind: str, size: int) -> None:
         assert await link.call("INCRBY", f"once:{size}:{id(text)}:{time.monotonic_ns()}", size) == size
     elif kind == "post":
         told: asyncio.Queue[object] = asyncio.Queue()
-        link.post(told.put_nowait, "ECHO", text)
+        link.post(told.put_nowait, pack("ECHO", text))
         assert await told.get() == text.encode()
     elif kind == "cancel":
         asked = asyncio.ensure_future(link.call("ECHO", "nobody's"))
@@ -261,7 +261,7 @@ async def test_closing_waits_for_what_was_sent(server: RedisServer, redis: Redis
     told: list[object] = []
     async with linked(server.url) as link:
         for number in range(100):
-            link.post(told.append, "SET", f"k{number}", "x" * 10_000)
+            link.post(told.append, pack("SET", f"k{number}", "x" * 10_000))
     assert told == [b"OK"] * 100
     assert await redis.dbsize() == 100
     assert await outcome(link, "PING") == "paused"
@@ -272,7 +272,7 @@ async def test_closing_a_silent_link_takes_no_longer_than_a_command() -> None:
     async with peer(saying(b"+OK\r\n")) as port:
         link = ValkeyLink(at(port), timeout=timedelta(seconds=0.2))
         await link.call("X")
-        link.post(told.append, "X")
+        link.post(told.append, pack("X"))
         began = time.monotonic()
         await link.close()
         assert time.monotonic() - began < 0.4

@@ -10,8 +10,10 @@ __all__ = ["TokenCounter", "estimate_encoded", "estimate_tokens", "truncate_toke
 TokenCounter = Callable[[str], int]
 """Counts the tokens of a text; `estimate_tokens` unless a service has the model's own counter."""
 
-_CHARACTERS_PER_TOKEN: Final = 3.6
-_TOKENS_PER_EXTRA_BYTE: Final = 0.5
+_PER_TOKEN: Final = 18
+_PER_CHARACTER: Final = 5
+_PER_EXTRA_BYTE: Final = 9
+"""A token has 3.6 characters, or two bytes beyond one a character: in whole numbers, which are counted quicker."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -31,13 +33,13 @@ def estimate_tokens(text: str) -> int:
     """
     characters = len(text)
     extra = 0 if text.isascii() else len(text.encode("utf-8", "surrogatepass")) - characters
-    return -int(-(characters / _CHARACTERS_PER_TOKEN + extra * _TOKENS_PER_EXTRA_BYTE) // 1)
+    return -(-(_PER_CHARACTER * characters + _PER_EXTRA_BYTE * extra) // _PER_TOKEN)
 
 
 def estimate_encoded(text: bytes) -> int:
     """Estimate the tokens of a text in UTF-8, as `estimate_tokens` does."""
     if text.isascii():
-        return -int(-len(text) / _CHARACTERS_PER_TOKEN // 1)
+        return -(-_PER_CHARACTER * len(text) // _PER_TOKEN)
     return estimate_tokens(text.decode("utf-8", "replace"))
 
 

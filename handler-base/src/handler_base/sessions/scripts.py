@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-__all__ = ["ALL", "BEGIN", "FINISH", "OPEN", "REMAINING", "SUMMARISE", "TITLE", "Script"]
+__all__ = ["ALL", "BEGIN", "FINISH", "OPEN", "REMAINING", "SUMMARISE", "TITLE", "Script", "write"]
 
 
 class Script:
@@ -18,15 +18,42 @@ class Script:
 
     Attributes:
         text: In Lua.
-        sha: Its hash.
     """
 
-    __slots__ = ("sha", "text")
+    __slots__ = ("_by_hash", "text")
 
     def __init__(self, *parts: str) -> None:
         self.text = "".join(parts)
         # Not for security: it is the name the protocol gives a script.
-        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        self._by_hash = f"$7\r\nEVALSHA\r\n$40\r\n{sha}\r\n"
+
+    def command(self, *arguments: str | bytes, written: str = "", count: int = 0) -> bytes:
+        """Return the command that runs it, as it goes on the wire.
+
+        Args:
+            arguments: The last ones.
+            written: Those before, as `write` writes them.
+            count: How many these are.
+
+        Raises:
+            UnicodeEncodeError: An argument is no text.
+        """
+        pieces = [f"*{3 + count + len(arguments)}\r\n{self._by_hash}$1\r\n0\r\n{written}".encode()]
+        for argument in arguments:
+            encoded = argument.encode() if isinstance(argument, str) else argument
+            pieces += f"${len(encoded)}\r\n".encode(), encoded, b"\r\n"
+        return b"".join(pieces)
+
+    def in_full(self, command: bytes) -> bytes:
+        """Return a command of `command` with the script itself, for a server that has not run it yet."""
+        text = self.text.encode()
+        return command.replace(self._by_hash.encode(), b"$4\r\nEVAL\r\n$%d\r\n%b\r\n" % (len(text), text), 1)
+
+
+def write(*arguments: str) -> str:
+    """Return arguments in ASCII as they go on the wire; what every question says again is written once."""
+    return "".join([f"${len(argument)}\r\n{argument}\r\n" for argument in arguments])
 
 
 _COMMON: Final = """
@@ -140,8 +167,8 @@ FINISH: Final = Script(
     _SESSION,
     _QUOTA,
     """
-local kept, turn, request = tonumber(ARGV[4]), ARGV[5], ARGV[6]
-local premium, per_day, tokens = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+local kept, premium, per_day = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
+local request, tokens, turn = ARGV[7], tonumber(ARGV[8]), ARGV[9]
 -- Only what the beginning of the question opened: whoever was forgotten meanwhile stays forgotten.
 if tokens > 0 and per_day > 0 and try('EXISTS', quota) == 1 then
   keep_level('tokens:' .. premium, level_of('tokens:' .. premium, per_day, 86400) - tokens)
@@ -165,7 +192,7 @@ end
 return trouble
 """,
 )
-"""ARGV: user, session, ttl, turns kept, the turn, its request, premium, tokens a day, tokens."""
+"""ARGV: user, session, ttl, turns kept, premium, tokens a day, request, tokens, the turn."""
 
 OPEN: Final = Script(
     _COMMON,

@@ -28,7 +28,7 @@ from handler_base.sessions.forms import (
 from handler_base.sessions.outage import Outage
 from handler_base.sessions.quota import QuotaLimits
 from handler_base.sessions.records import Opening, Preferences, Session, Turn
-from handler_base.sessions.scripts import Script
+from handler_base.sessions.scripts import Script, write
 from handler_base.sessions.valkey import LinkError, RefusedError, ValkeyLink, error_code
 
 __all__ = ["SessionStore"]
@@ -70,14 +70,11 @@ class SessionStore:
         self._ttl = str(max(1, int(ttl.total_seconds())))
         self._most_turns = most_turns
         self._granted = (limits.granted(premium=False), limits.granted(premium=True))
-        self._charged = [(flag, str(granted[1])) for flag, granted in zip(_FLAGS, self._granted, strict=True)]
-        self._kept = str(2 * most_turns)
         # What every question says again, written once.
-        self._standing = [
-            (self._ttl, str(most_turns), flag, *map(str, granted))
-            for flag, granted in zip(_FLAGS, self._granted, strict=True)
-        ]
-        self._uncharged = [(self._ttl, str(most_turns), flag, "0", "0") for flag in _FLAGS]
+        terms = list(zip(_FLAGS, self._granted, strict=True))
+        self._standing = [write(self._ttl, str(most_turns), flag, *map(str, granted)) for flag, granted in terms]
+        self._uncharged = [write(self._ttl, str(most_turns), flag, "0", "0") for flag in _FLAGS]
+        self._charged = [write(self._ttl, str(2 * most_turns), flag, str(granted[1])) for flag, granted in terms]
 
     @property
     def enabled(self) -> bool:
@@ -128,9 +125,8 @@ class SessionStore:
             return Opening(session_id)
         noted = _encode_json(metadata) if metadata else b""
         standing = (self._standing if charge else self._uncharged)[premium]
-        reply = await self._try(
-            "begin", scripts.BEGIN, part(user_id), part(session_id), *standing, kind, username, noted
-        )
+        names = write(part(user_id), part(session_id))
+        reply = await self._try("begin", scripts.BEGIN, kind, username, noted, written=names + standing, count=7)
         if reply is None:
             return Opening(session_id)
         session_id = session_id or whole(reply[0])
@@ -170,8 +166,9 @@ class SessionStore:
         kept, request = b"", ""
         if turn is not None and self._most_turns > 0:
             kept, request = encode_turn(turn), part(turn.request_id)
-        names = (part(user_id), part(session_id), self._ttl, self._kept)
-        self._post(scripts.FINISH, (*names, kept, request, *self._charged[premium], str(tokens)))
+        names, cost = write(part(user_id), part(session_id)), write(request, str(tokens))
+        written = f"{names}{self._charged[premium]}{cost}"
+        self._post(scripts.FINISH, scripts.FINISH.command(kept, written=written, count=8))
 
     async def open_session(
         self, user_id: str, session_id: str, *, username: str, premium: bool, kind: str, login: bool = True
@@ -286,18 +283,21 @@ class SessionStore:
                 break
         return int(removed + await self._ask("forget", "UNLINK", *own))
 
-    async def _try(self, operation: str, script: Script, *arguments: str | bytes) -> Any:  # noqa: ANN401 - its reply
-        """Run a script; None when that brought nothing."""
+    async def _try(
+        self, operation: str, script: Script, *arguments: str | bytes, written: str = "", count: int = 0
+    ) -> Any:  # noqa: ANN401 - its reply
+        """Run a script, as `Script.command` writes it; None when that brought nothing."""
         link, outage = self._link, self._outage
         if link is None or outage is None:
             return None
         try:
+            command = script.command(*arguments, written=written, count=count)
             try:
-                reply = await link.call("EVALSHA", script.sha, "0", *arguments)
+                reply = await link.send(command)
             except RefusedError as error:
                 if error.code != "NOSCRIPT":
                     raise
-                reply = await link.call("EVAL", script.text, "0", *arguments)
+                reply = await link.send(script.in_full(command))
         except LinkError as error:
             outage.failed(operation, error)
             return None
@@ -321,7 +321,7 @@ class SessionStore:
             self._outage.over()
         return reply
 
-    def _post(self, script: Script, arguments: tuple[str | bytes, ...]) -> None:
+    def _post(self, script: Script, command: bytes) -> None:
         """Run a script that nobody waits for."""
         link, outage = self._link, self._outage
         assert link is not None  # noqa: S101 - looked at by the caller
@@ -329,7 +329,7 @@ class SessionStore:
 
         def settled(reply: object, *, known: bool = True) -> None:
             if isinstance(reply, RefusedError) and reply.code == "NOSCRIPT" and known:
-                link.post(partial(settled, known=False), "EVAL", script.text, "0", *arguments)
+                link.post(partial(settled, known=False), script.in_full(command))
             elif isinstance(reply, LinkError):
                 outage.failed("finish", reply)
             else:
@@ -338,7 +338,7 @@ class SessionStore:
                 if reply:
                     self._refused("finish", reply)
 
-        link.post(settled, "EVALSHA", script.sha, "0", *arguments)
+        link.post(settled, command)
 
     def _refused(self, operation: str, trouble: object) -> None:
         """Count what a script could not do; None: what could not be read or written."""

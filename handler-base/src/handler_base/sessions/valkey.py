@@ -15,9 +15,18 @@ from datetime import timedelta
 from typing import Any, Final
 
 from handler_base.sessions.address import StoreAddress
-from handler_base.sessions.wire import Argument, LinkDownError, LinkError, RefusedError, Settled, Wire, error_code
+from handler_base.sessions.wire import (
+    Argument,
+    LinkDownError,
+    LinkError,
+    RefusedError,
+    Settled,
+    Wire,
+    error_code,
+    pack,
+)
 
-__all__ = ["Argument", "LinkDownError", "LinkError", "RefusedError", "Settled", "ValkeyLink", "error_code"]
+__all__ = ["Argument", "LinkDownError", "LinkError", "RefusedError", "Settled", "ValkeyLink", "error_code", "pack"]
 
 _PAUSE: Final = 1.0
 """Seconds the store is left alone after it failed."""
@@ -83,18 +92,23 @@ class ValkeyLink:
         Raises:
             LinkDownError: The store is away, silent, or was a moment ago; at once or when awaited.
             RefusedError: It answered with an error.
+            UnicodeEncodeError: An argument is no text.
         """
+        return self.send(pack(*command))
+
+    def send(self, command: bytes) -> Awaitable[Any]:
+        """Send a command that is written as `pack` does; otherwise as `call`."""
         wire = self._wire
         if wire is not None:
             return wire.send(command)
         return self._call_connecting(command)
 
-    def post(self, settled: Settled, *command: Argument) -> None:
+    def post(self, settled: Settled, command: bytes) -> None:
         """Send a command with all others of this turn of the event loop, and return at once.
 
         Args:
             settled: Told what became of it; before this returns, when nothing can be sent.
-            command: What is sent.
+            command: What is sent, as `pack` writes it.
         """
         wire = self._wire
         try:
@@ -130,7 +144,7 @@ class ValkeyLink:
         if self._wire is not None:
             self._wire.abort()
 
-    async def _call_connecting(self, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 - as `call`
+    async def _call_connecting(self, command: bytes) -> Any:  # noqa: ANN401 - as `call`
         if not self.available:
             raise LinkDownError("paused")
         connecting = self._connect()
@@ -144,7 +158,7 @@ class ValkeyLink:
             self._pause()
             raise LinkDownError("silent") from None
 
-    def _queue(self, settled: Settled, command: tuple[Argument, ...]) -> None:
+    def _queue(self, settled: Settled, command: bytes) -> None:
         """Send a command once there is a connection."""
         if len(self._queued) >= _MOST_QUEUED or not self.available:
             raise LinkDownError("paused")
@@ -179,8 +193,9 @@ class ValkeyLink:
                 wire = await self._dial()
                 try:
                     for command in self._address.greeting():
-                        await wire.send(command)
-                    for outcome in await asyncio.gather(*map(wire.send, self._prepare), return_exceptions=True):
+                        await wire.send(pack(*command))
+                    prepared = [wire.send(pack(*command)) for command in self._prepare]
+                    for outcome in await asyncio.gather(*prepared, return_exceptions=True):
                         if isinstance(outcome, LinkDownError) or (
                             isinstance(outcome, RefusedError) and outcome.unusable
                         ):

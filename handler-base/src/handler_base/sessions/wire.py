@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 import hiredis
 
-__all__ = ["Argument", "LinkDownError", "LinkError", "RefusedError", "Settled", "Wire", "error_code"]
+__all__ = ["Argument", "LinkDownError", "LinkError", "RefusedError", "Settled", "Wire", "error_code", "pack"]
 
 Argument = str | bytes | int | float
 
@@ -77,6 +77,16 @@ def error_code(text: str) -> str:
     return found[0] if found else "ERR"
 
 
+def pack(*command: Argument) -> bytes:
+    """Return a command as it goes on the wire.
+
+    Raises:
+        UnicodeEncodeError: An argument is no text.
+    """
+    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # the stub's Tuple means one item
+    return packed
+
+
 class Wire(asyncio.BufferedProtocol):
     """A connection that was made, until it is lost.
 
@@ -107,7 +117,7 @@ class Wire(asyncio.BufferedProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def send(self, command: tuple[Argument, ...]) -> asyncio.Future[Any]:
+    def send(self, command: bytes) -> asyncio.Future[Any]:
         """Send a command with all others of this turn of the event loop; the future brings the reply.
 
         Raises:
@@ -117,14 +127,14 @@ class Wire(asyncio.BufferedProtocol):
         self._push(command, future)
         return future
 
-    def post(self, command: tuple[Argument, ...], settled: Settled) -> None:
+    def post(self, command: bytes, settled: Settled) -> None:
         """Send a command with all others of this turn of the event loop; nobody waits for the reply.
 
         What the caller sends after it by other connections, and whose writing takes a turn of the loop as well,
         leaves after it.
 
         Args:
-            command: What is sent.
+            command: What is sent, as `pack` writes it.
             settled: Told what became of it; must not raise.
 
         Raises:
@@ -132,12 +142,12 @@ class Wire(asyncio.BufferedProtocol):
         """
         self._push(command, settled)
 
-    def _push(self, command: tuple[Argument, ...], target: asyncio.Future[Any] | Settled) -> None:
+    def _push(self, command: bytes, target: asyncio.Future[Any] | Settled) -> None:
         if self._transport is None:
             raise LinkDownError("lost")
         if len(self._waiting) >= _MOST_COMMANDS:
             raise LinkDownError("busy")
-        self._out.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # the stub's Tuple means one item
+        self._out.append(command)
         self._waiting.append((target, self._loop.time() + self._timeout))
         if len(self._out) == 1:
             self._loop.call_soon(self.flush)
@@ -164,7 +174,7 @@ class Wire(asyncio.BufferedProtocol):
         while self._waiting:
             # Answered after all that was sent before; what is then sent in reply to a refusal takes another turn.
             try:
-                await self.send(("PING",))
+                await self.send(_PING)
             except RefusedError:
                 continue
             except LinkDownError:
@@ -243,6 +253,7 @@ class _Nothing:
 
 
 _NOTHING: Final = _Nothing()
+_PING: Final = pack("PING")
 
 
 def _settle(target: asyncio.Future[Any] | Settled, reply: object) -> None:
