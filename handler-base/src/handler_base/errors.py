@@ -132,7 +132,7 @@ class OverloadedError(FleetError):
 class QuotaExceededError(OverloadedError):
     """The user has used up what is granted; to try again before `retry_after` is pointless."""
 
-    default_message = "You have used up your quota. Try again later."
+    default_message = "Your quota is used up for now."
 
 
 class RequestCancelledError(FleetError):
