@@ -173,15 +173,8 @@ class NatsConnection:
             raise InvalidRequestError("A subject is malformed.")
         self.send_encoded(subject, payload, encode_headers(headers) if headers else b"", reply=reply)
 
-    def send_encoded(self, subject: str, payload: bytes, block: bytes, *, reply: str = "", within: float = 0) -> None:
+    def send_encoded(self, subject: str, payload: bytes, block: bytes, *, reply: str = "") -> None:
         """Put a message in line with its header block as it goes on the wire; for subjects known to be well formed.
-
-        Args:
-            subject: Where to.
-            payload: The body.
-            block: The headers.
-            reply: Where an answer goes.
-            within: Seconds it may wait for another message that it leaves with.
 
         Raises:
             PayloadTooLargeError: As of `send`.
@@ -196,10 +189,20 @@ class NatsConnection:
             raise PayloadTooLargeError
         if client is None:
             self._keep(command)
-        elif within:
-            client.send_along(command, within)
         else:
             client.send(command)
+
+    def send_along(self, command: bytes, within: float) -> None:
+        """Put a message in line, as it goes on the wire, that leaves with the next or after `within` seconds.
+
+        Raises:
+            UpstreamUnavailableError: As of `send`.
+        """
+        client = self._client
+        if client is None:
+            self._keep(command)
+        else:
+            client.send_along(command, within)
 
     async def publish(
         self, subject: str, payload: bytes = b"", *, headers: Mapping[str, HeaderValue] | None = None, reply: str = ""

@@ -21,7 +21,7 @@ from typing import Final
 
 import msgspec
 
-from handler_base.errors import FleetError
+from handler_base.errors import FleetError, PayloadTooLargeError
 from handler_base.messages import DomainEvent, Encoding, encode
 from handler_base.messages.subjects import Subject
 from handler_base.nats_client._wire import Msg
@@ -54,9 +54,13 @@ _RETRY_AFTER: Final = 1.0
 _SMALL: Final = 4096
 """Bytes that every server takes in one message, with room for headers."""
 
-_HEADERS: Final = encode_headers({CONTENT_TYPE: Encoding.MSGPACK.value, MESSAGE_TYPE: DomainEvent.schema_name})[
-    :-2
-].decode()
+_HEADERS: Final = (
+    encode_headers({CONTENT_TYPE: Encoding.MSGPACK.value, MESSAGE_TYPE: DomainEvent.schema_name})[:-2].decode()
+    + f"{MESSAGE_ID}: "
+)
+
+_REPLY: Final = b"  "
+"""What stands in a command where the subject of an answer would."""
 
 Value = str | int | float | bool | None
 
@@ -77,9 +81,8 @@ class _Event(msgspec.Struct, gc=False):
     """An event as it is sent, and sent again."""
 
     number: int
-    subject: str
-    block: bytes
-    payload: bytes
+    command: bytes
+    size: int
 
 
 class EventLog:
@@ -97,7 +100,7 @@ class EventLog:
     def __init__(self, connection: NatsConnection, subject: Subject, *, most_kept: int = _MOST_KEPT) -> None:
         self._connection = connection
         self._subject = subject
-        self._subjects: dict[str, str] = {}
+        self._verbs: dict[str, str] = {}
         self._most_kept = most_kept
         self._kept: deque[_Event] = deque()
         self._kept_bytes = 0
@@ -147,7 +150,7 @@ class EventLog:
         event = DomainEvent(
             id=identity,
             name=name,
-            occurred_at=_now(),
+            occurred_at=_moment(time.time_ns() // 1_000_000),
             user_id=user_id,
             session_id=session_id,
             request_id=request_id,
@@ -158,16 +161,18 @@ class EventLog:
         except FleetError:
             self._lose("unencodable", name)
             return
-        size = len(payload)
-        if self._kept_bytes + size > self._most_kept or (size > _SMALL and size + 1024 > self._connection.max_payload):
+        headers = f"{_HEADERS}{identity}\r\n{propagation.header_lines()}\r\n"
+        length = len(headers) if headers.isascii() else len(headers.encode())
+        size = length + len(payload)
+        if self._kept_bytes + size > self._most_kept or (size > _SMALL and size > self._connection.max_payload):
             self._lose("full", name)
             return
+        verb = self._verbs.get(name) or self._verb_of(name)
+        command = b"".join((f"{verb}{length} {size}\r\n{headers}".encode(), payload, b"\r\n"))
         if not self._kept:
             self._empty.clear()
-        self._number += 1
-        subject = self._subjects.get(name) or self._subject_of(name)
-        block = f"{_HEADERS}{MESSAGE_ID}: {identity}\r\n{propagation.header_lines()}\r\n".encode()
-        kept = _Event(self._number, subject, block, payload)
+        self._number = number = self._number + 1
+        kept = _Event(number, command, size)
         self._kept.append(kept)
         self._kept_bytes += size
         if self._live:
@@ -185,24 +190,27 @@ class EventLog:
         self._stop_timer()
         await self._answers.unsubscribe()
 
-    def _subject_of(self, name: str) -> str:
-        subject = self._subjects[name] = self._subject.format(name=name)
-        return subject
+    def _verb_of(self, name: str) -> str:
+        verb = self._verbs[name] = f"HPUB {self._subject.format(name=name)}{_REPLY.decode()}"
+        return verb
 
     def _send(self, event: _Event, *, ask: bool = False) -> None:
         """Send an event; ask for an acknowledgement when none is awaited and the last is some time ago."""
         if not self._connection.is_connected:
             self._live = False  # the new link begins with what is kept
             return
-        reply, now = "", self._loop.time()
-        if ask or (self._asked is None and now >= self._ask_at):
+        command = event.command
+        if ask or (self._asked is None and self._loop.time() >= self._ask_at):
+            now = self._loop.time()
             self._asked = event.number
             self._ask_at, self._late_at = now + _ASK_EVERY, now + _ANSWER_WITHIN
-            reply = f"{self._inbox}.{event.number}"
+            command = command.replace(_REPLY, f" {self._inbox}.{event.number} ".encode(), 1)
         if self._timer is None:
             self._set_timer(_CONFIRM_AFTER, self._look)
         try:
-            self._connection.send_encoded(event.subject, event.payload, event.block, reply=reply, within=_LEAVES_WITHIN)
+            if event.size > _SMALL and event.size > self._connection.max_payload:
+                raise PayloadTooLargeError  # another server than when it was recorded
+            self._connection.send_along(command, _LEAVES_WITHIN)
         except FleetError:
             self._pause()
 
@@ -215,7 +223,7 @@ class EventLog:
             self._pause()
             return
         while self._kept and self._kept[0].number <= number:
-            self._kept_bytes -= len(self._kept.popleft().payload)
+            self._kept_bytes -= self._kept.popleft().size
         if not self._kept:
             self._live = True
             self._empty.set()
@@ -294,10 +302,6 @@ def _second(seconds: int) -> str:
 
 @lru_cache(maxsize=2)
 def _moment(milliseconds: int) -> str:
+    # Under load many events are of the same millisecond.
     seconds, rest = divmod(milliseconds, 1000)
     return f"{_second(seconds)}.{rest:03d}Z"
-
-
-def _now() -> str:
-    # Under load many events are of the same millisecond.
-    return _moment(time.time_ns() // 1_000_000)
