@@ -23,8 +23,11 @@ HIDDEN_VARIABLE: Final = "BENCH_HIDDEN_PACKAGES"
 _REQUIREMENT: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:\[([^\]]*)\])?[^;]*(?:;(.*))?$")
 _EXTRA: Final = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 
-_SHIPPED: Final = {"stt-module": ("formats", "silero")}
+_SHIPPED: Final = {"stt-module": ("light",), "stt-module-full": ("formats", "light", "silero")}
 """Extras that an image has."""
+
+_FULL: Final = "-full"
+"""Ends the name of an image that is another one's with more extras."""
 
 
 def _normal(name: str) -> str:
@@ -57,9 +60,9 @@ def required_distributions(name: str, *extras: str) -> set[str]:
 
 
 @cache
-def hidden_packages(name: str) -> tuple[str, ...]:
-    """Return the installed top-level packages that the image of a distribution does not have."""
-    needed = required_distributions(name, *_SHIPPED.get(_normal(name), ()))
+def hidden_packages(image: str) -> tuple[str, ...]:
+    """Return the installed top-level packages that an image does not have; it is named like its distribution."""
+    needed = required_distributions(_normal(image).removesuffix(_FULL), *_SHIPPED.get(_normal(image), ()))
     return tuple(
         package
         for package, distributions in importlib.metadata.packages_distributions().items()

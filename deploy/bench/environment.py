@@ -174,11 +174,21 @@ class Environment:
         del self._workers[self._base :]
         await self.script(Script())
 
-    async def service(self, module: str, *, wait: bool = True, **variables: str) -> tuple[Worker, int]:
-        """Start one of our services as its image would, with everything on; returns it and its health port."""
+    async def service(self, module: str, *, image: str = "", wait: bool = True, **variables: str) -> tuple[Worker, int]:
+        """Start one of our services as an image would, with everything on.
+
+        Args:
+            module: The service.
+            image: Name of the image; the service's own unless it is named.
+            wait: Return once it is ready.
+            **variables: Settings besides those that all have.
+
+        Returns:
+            The service and its health port.
+        """
         port = free_port()
-        distribution = "handler-base" if module.startswith("deploy.") else module
-        hidden = {HIDDEN_VARIABLE: ",".join(hidden_packages(distribution))}
+        image = image or ("handler-base" if module.startswith("deploy.") else module)
+        hidden = {HIDDEN_VARIABLE: ",".join(hidden_packages(image))}
         worker = await self.start_python(
             module, "deploy.bench.as_image", module, **{**self.service_variables(port), **hidden, **variables}
         )

@@ -150,7 +150,11 @@ async def listening(environment: Environment) -> Result:
 async def _measure(environment: Environment, load: _Load, audio: bytes) -> tuple[float, float, _Talk]:
     """Return cores used, kilobytes a session at the most, and what was heard."""
     service, _ = await environment.service(
-        "stt_module", VAD=load.vad, STT_SESSIONS="1000", WHISPER_URL=environment.url("stt")
+        "stt_module",
+        image="stt-module-full",
+        VAD=load.vad,
+        STT_SESSIONS="1000",
+        WHISPER_URL=environment.url("stt"),
     )
     connection = NatsConnection(ConnectionOptions(servers=(environment.nats_url,), name="talk"))
     await connection.connect()

@@ -120,6 +120,13 @@ def test_variables_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch, tmp
         ("MILVUS_API", "soap"),
         ("RERANK_MIN_SCORE", "2"),
         ("LLM_TEMPERATURE", "hot"),
+        ("LLM_DIALECT", "tei"),
+        ("EMBEDDINGS_DIALECT", "cohere"),
+        ("RERANKER_DIALECT", "openai"),
+        ("WHISPER_DIALECT", "OpenAI"),
+        ("TTS_DIALECT", "whispercpp"),
+        ("VLLM_URL", "localhost:8000"),
+        ("WHISPER_URL", "http://localhost:8003,http://"),
     ],
 )
 def test_a_value_out_of_range_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

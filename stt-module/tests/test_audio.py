@@ -133,13 +133,16 @@ def test_work_that_nobody_waits_for_ends(audio: bytes) -> None:
         read_recording(audio, given_up=gone)
 
 
-SEEDS = [wav(TONE), encoded(TONE, "webm"), encoded(TONE, "mp3"), encoded(TONE, "ogg")]
+SEEDS = {"wav": wav(TONE), **{container: encoded(TONE, container) for container in ("webm", "mp3", "ogg")}}
 
 
 @given(
-    st.sampled_from(SEEDS), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=20), st.integers(0)
+    st.sampled_from(sorted(SEEDS)),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=20),
+    st.integers(0),
 )
-def test_damaged_audio_is_read_or_a_typed_error(seed: bytes, changes: list[tuple[int, int]], end: int) -> None:
+def test_damaged_audio_is_read_or_a_typed_error(container: str, changes: list[tuple[int, int]], end: int) -> None:
+    seed = SEEDS[container]
     audio = bytearray(seed[: end % (len(seed) + 1)] if end else seed)
     for place, value in changes:
         if audio:

@@ -30,6 +30,7 @@ print(*(name for name in {heavy!r} if sys.modules.get(name) is not None))
     ("name", "value"),
     [
         ("VAD", "ears"),
+        ("WHISPER_DIALECT", "morse"),
         ("STT_SESSIONS", "0"),
         ("VAD_SILENCE_MS", "1"),
         ("STT_TIMEOUT", "-1"),

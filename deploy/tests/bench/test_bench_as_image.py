@@ -20,6 +20,13 @@ def test_what_the_image_lacks_is_hidden() -> None:
     assert {"handler_base", "chat_handler", "httptools", "nats"}.isdisjoint(hidden)
 
 
+def test_the_light_image_has_a_detector_without_a_model_and_the_full_one_all() -> None:
+    light, full = set(hidden_packages("stt-module")), set(hidden_packages("stt-module-full"))
+    assert {"onnxruntime", "silero_vad", "av"} <= light
+    assert {"webrtcvad", "numpy", "stt_module"}.isdisjoint(light)
+    assert {"onnxruntime", "silero_vad", "av", "webrtcvad"}.isdisjoint(full)
+
+
 def test_a_hidden_package_cannot_be_imported() -> None:
     found = subprocess.run(
         [sys.executable, "-m", "deploy.bench.as_image", "this", "argument"],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
@@ -136,11 +137,21 @@ class InferenceSettings(Settings):
     reranker_api_key: SecretStr = Field(SecretStr(""), description="Bearer key of the reranker.")
     whisper_api_key: SecretStr = Field(SecretStr(""), description="Bearer key of the transcription server.")
     tts_api_key: SecretStr = Field(SecretStr(""), description="Bearer key of the speech server.")
-    llm_dialect: str = Field("auto", description="`openai`, `ollama` or `auto` (first probe).")
-    embeddings_dialect: str = Field("auto", description="`openai`, `tei`, `ollama` or `auto`.")
-    reranker_dialect: str = Field("auto", description="`tei`, `cohere`, `score` or `auto`.")
-    whisper_dialect: str = Field("auto", description="`openai`, `whispercpp` or `auto`.")
-    tts_dialect: str = Field("auto", description="`openai`, `xtts`, `coqui`, `rayserve` or `auto`.")
+    llm_dialect: Literal["auto", "openai", "ollama"] = Field(
+        "auto", description="`openai`, `ollama` or `auto` (first probe)."
+    )
+    embeddings_dialect: Literal["auto", "openai", "tei", "ollama"] = Field(
+        "auto", description="`openai`, `tei`, `ollama` or `auto`."
+    )
+    reranker_dialect: Literal["auto", "tei", "cohere", "score"] = Field(
+        "auto", description="`tei`, `cohere`, `score` or `auto`."
+    )
+    whisper_dialect: Literal["auto", "openai", "whispercpp"] = Field(
+        "auto", description="`openai`, `whispercpp` or `auto`."
+    )
+    tts_dialect: Literal["auto", "openai", "xtts", "coqui", "rayserve"] = Field(
+        "auto", description="`openai`, `xtts`, `coqui`, `rayserve` or `auto`."
+    )
     llm_model: str = Field("", description="Model name; empty: the server's only or first model.")
     premium_model: str = Field("", description="Model for premium users; empty: the same.")
     embeddings_model: str = Field("", description="Model name sent to servers that want one.")
@@ -157,6 +168,15 @@ class InferenceSettings(Settings):
     llm_max_tokens: int = Field(1024, ge=1, description="Most tokens an answer may have.")
     llm_temperature: float = Field(0.2, ge=0, le=2, description="Sampling temperature.")
     llm_context_tokens: int = Field(8192, ge=256, description="Context window of the model, in tokens.")
+
+    @field_validator("vllm_url", "embeddings_url", "reranker_url", "whisper_url", "tts_url")
+    @classmethod
+    def _names_hosts(cls, value: str) -> str:
+        for url in filter(None, map(str.strip, value.split(","))):
+            parts = urlsplit(url)
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise ValueError("a base URL must begin with http:// or https:// and name a host")
+        return value
 
 
 class RagSettings(InferenceSettings):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import get_args
 
 import pytest
 from pydantic import SecretStr
@@ -63,13 +65,19 @@ async def test_the_settings_make_all_clients(pool: HttpPool, soon: Deadline) -> 
         assert (tts.requests[-1].json["voice"], tts.requests[-1].json["model"]) == ("anna", "kokoro")
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("llm_dialect", "tei"), ("embeddings_dialect", "cohere"), ("vllm_url", "localhost:8000")]
-)
-def test_a_wrong_setting_is_found_at_the_start(field: str, value: str) -> None:
-    settings = InferenceSettings(**{field: value})  # type: ignore[arg-type]  # the fields are strings
-    with pytest.raises(ValueError, match=r"dialect|base URL"):
-        (embeddings_client if field.startswith("embeddings") else llm_client)(settings, HttpPool())
+_CLIENTS: dict[str, Callable[[InferenceSettings, HttpPool], object]] = {
+    "llm_dialect": llm_client,
+    "embeddings_dialect": embeddings_client,
+    "reranker_dialect": reranker_client,
+    "whisper_dialect": stt_client,
+    "tts_dialect": tts_client,
+}
+
+
+@pytest.mark.parametrize("field", _CLIENTS)
+def test_each_dialect_of_the_settings_has_a_client(field: str) -> None:
+    for name in get_args(InferenceSettings.model_fields[field].annotation):
+        _CLIENTS[field](InferenceSettings.model_validate({field: name}), HttpPool())
 
 
 def test_everything_public_is_there() -> None:

@@ -101,10 +101,17 @@ def samples_of(source: Source, container: str, *, live: bool = False) -> Iterato
 def _resampled(container: InputContainer) -> Iterator[bytes]:
     from av.audio.resampler import AudioResampler  # noqa: PLC0415  # loaded with PyAV
 
-    resampler = AudioResampler(format="s16", layout="mono", rate=RATE)
+    resampler, kind = None, None
     for frame in _frames(container):
+        # It may change on the way, where a stream follows on another or is damaged.
+        if kind != (kind := (frame.format.name, frame.layout.name, frame.sample_rate)):
+            if resampler is not None:
+                yield from _bytes_of(resampler.resample(None))
+            resampler = AudioResampler(format="s16", layout="mono", rate=RATE)
+        assert resampler is not None  # noqa: S101  # the first frame's kind is new
         yield from _bytes_of(resampler.resample(frame))
-    yield from _bytes_of(resampler.resample(None))
+    if resampler is not None:
+        yield from _bytes_of(resampler.resample(None))
 
 
 def _bytes_of(frames: list[AudioFrame]) -> Iterator[bytes]:

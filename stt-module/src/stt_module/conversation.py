@@ -35,6 +35,9 @@ _RAW: Final = 1
 _LEFT: Final = -1
 """Number of the chunks that a session is handed over with: 16 kHz mono, whatever its client sends."""
 
+_HEARD: Final = -2
+"""Number of the part of a container that a session is handed over with: its sound has been heard."""
+
 _PAUSE: Final = bytes(_SECOND)
 
 
@@ -124,13 +127,15 @@ class Conversation:
         """See `LiveWork`."""
         await self._transcripts.stop()
         waiting, under_way = self._transcripts.waiting, self._ears.so_far() if self._ears.speaking else b""
+        newest = self._intake.newest if isinstance(self._intake, ContainerIntake) else b""
         self.drop()
         pieces = [audio for spoken in waiting for audio in (spoken.audio, _PAUSE)]
-        return [
+        left = [
             STTStreamMessage(type="chunk", audio=piece, sequence=_LEFT)
             for audio in (*pieces, under_way)
             for piece in _cut(audio)
         ]
+        return [*left, STTStreamMessage(type="chunk", audio=newest, sequence=_HEARD)] if newest else left
 
     def drop(self) -> None:
         """See `LiveWork`."""
@@ -151,6 +156,10 @@ class Conversation:
         self._memory.speaker_id = speaker_of(message) or self._memory.speaker_id
         if message.sequence == _LEFT:
             await self._listen(message.audio)
+            return
+        if message.sequence == _HEARD:
+            self._intake = self._open(message)
+            await self._intake.feed(message.audio)
             return
         missing = self._gaps.take(message.sequence)
         if missing is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from handler_base.errors import InvalidRequestError, UnsupportedFormatError
-from stt_module.heads import entry_of, head_of
+from stt_module.heads import entry_of, head_of, newest_of
 from stt_module.live import LiveDecoder
 from stt_module.pcm import PcmFormat, PcmReader
 from stt_module.wav import find_wav, is_wav
@@ -133,7 +133,13 @@ class ContainerIntake:
         self._joined = head
         self._start: bytes | None = b""
         self._passed = b""
+        self._newest = b""
         self.head = head
+
+    @property
+    def newest(self) -> bytes:
+        """What a decoder that knows how it began reads to get to where this one is."""
+        return self._start if self._start is not None else self._newest
 
     async def feed(self, audio: bytes) -> bytes:
         """See `Intake`."""
@@ -142,7 +148,7 @@ class ContainerIntake:
             before = await self._decoder.end()
             self._decoder.close()
             self._decoder = LiveDecoder(most_bytes=_MOST_DECODED)
-            self._start, self._joined = b"", b""
+            self._start, self._joined, self._newest = b"", b"", b""
         if self._joined and not self._begun and not audio.startswith(_EBML):
             audio = self._entered(audio)
             if not audio:
@@ -172,13 +178,15 @@ class ContainerIntake:
         return entered
 
     def _look(self, audio: bytes) -> None:
-        """Find how it begins, for who goes on with it elsewhere."""
+        """Find how it begins, and how it went on lately, for who goes on with it elsewhere."""
         if self._start is None:
+            self._newest = newest_of(self.head, self._newest + audio)
             return
         self._start += audio
-        found = head_of(self._start)
-        if found is not None:
-            self.head, self._start = found, None
+        head = head_of(self._start)
+        if head is not None:
+            self.head, self._newest = head, newest_of(head, self._start.removeprefix(head))
+            self._start = None
 
 
 def check_encoding(encoding: int) -> None:
