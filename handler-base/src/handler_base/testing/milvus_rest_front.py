@@ -24,6 +24,8 @@ from handler_base.testing.milvus_rest_operations import OPERATIONS, Operation, R
 __all__ = ["MilvusRestFront"]
 
 _DEFAULT_TIMEOUT_S: Final = 30.0
+_NO_PINGS: Final = {"grpc.keepalive_time_ms": 2**31 - 1}
+"""Milvus Lite ends a connection that is pinged every ten seconds, as pymilvus does, while nothing is asked on it."""
 
 _log = logging.getLogger(__name__)
 
@@ -134,7 +136,7 @@ def _connect(uri: str) -> Any:  # noqa: ANN401 - pymilvus has no types
     from pymilvus import MilvusClient  # noqa: PLC0415 - heavy, and only where this stand-in runs
 
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-    return MilvusClient(uri)
+    return MilvusClient(uri, grpc_options=_NO_PINGS)
 
 
 def _code_of(error: Any) -> int:  # noqa: ANN401 - pymilvus has no types
