@@ -1,4 +1,4 @@
-"""Messages against bytes that are kept: what is on the wire today must be understood by every later version.
+"""Messages against bytes that are kept: what is on the wire today must be understood by all versions to come.
 
 ``UPDATE_GOLDEN=1 pytest handler-base/tests/messages/test_golden.py`` writes the bytes anew from each file's content,
 by the independent writers of both encodings. A difference in the bytes of an old message is a break of the contract.

@@ -25,7 +25,7 @@ __all__ = ["MilvusRestFront"]
 
 _DEFAULT_TIMEOUT_S: Final = 30.0
 _NO_PINGS: Final = {"grpc.keepalive_time_ms": 2**31 - 1}
-"""Milvus Lite ends a connection that is pinged every ten seconds, as pymilvus does, while nothing is asked on it."""
+"""pymilvus pings every ten seconds, for which Milvus Lite may end the connection (`too_many_pings`)."""
 
 _log = logging.getLogger(__name__)
 
