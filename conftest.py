@@ -2,4 +2,11 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
+
 pytest_plugins = ["handler_base.testing.fixtures"]
+
+# How long an example takes is the machine's affair; each whole test has pytest's time limit.
+settings.register_profile("untimed", settings.get_profile("default"), deadline=None)
+if settings.get_current_profile_name() == "default":  # not where another profile was chosen, as on CI
+    settings.load_profile("untimed")
