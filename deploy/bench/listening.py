@@ -101,9 +101,9 @@ class _Talk:
                     self._places[number] = place + 1
 
     async def end(self) -> None:
+        """End all of them in one moment: each has the final of what it was saying."""
         for subject in self._subjects:
             await self._connection.publish(subject, encode(STTStreamMessage(type="end")))
-            await asyncio.sleep(0.005)  # as people leave: not all in one moment
         await wait_until(lambda: self.ended >= self._load.streams, timeout=20, every=0.05)
 
 

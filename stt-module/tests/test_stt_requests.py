@@ -16,6 +16,7 @@ from .sounds import noise, vowels
 
 StartStt = Callable[..., Awaitable[Service]]
 ROOM = noise(0.8, level=30)
+SHORT = vowels(0.5)
 TALK = ROOM + vowels(1.0) + ROOM
 
 
@@ -156,18 +157,34 @@ async def test_a_server_that_hangs_is_given_up(start: StartStt, caller: SttCalle
     assert (heard.finals[0].error_type, heard.codes) == ("deadline_exceeded", ["504"])
 
 
-async def test_more_utterances_than_may_wait_are_refused_at_once(
+async def test_utterances_that_end_all_at_once_wait_their_turn(start: StartStt, caller: SttCaller) -> None:
+    await start(vad="energy", stt_partials=False, max_concurrency=1, queue_size=0)
+    sessions = [await caller.hear() for _ in range(20)]
+    for heard in sessions:
+        await caller.send(heard, "start")
+        await caller.speak(heard, ROOM + SHORT)
+    for heard in sessions:
+        await caller.send(heard, "end")
+    for heard in sessions:
+        await heard.ended()
+        assert [(final.transcript, final.error_type) for final in heard.finals] == [("What is NATS?", "")]
+
+
+async def test_an_utterance_whose_turn_does_not_come_has_its_final(
     start: StartStt, caller: SttCaller, server: FakeSTT
 ) -> None:
-    await start(vad="energy", stt_partials=False, max_concurrency=1, queue_size=1)
+    await start(vad="energy", stt_partials=False, stt_timeout=0.3, max_concurrency=1)
     server.script.always = hang()
     sessions = [await caller.hear() for _ in range(3)]
     for heard in sessions:
         await caller.send(heard, "start")
         await caller.speak(heard, TALK)
-    await sessions[2].until(lambda heard: heard.finals)
-    assert [final.error_type for final in sessions[2].finals] == ["overloaded"]
-    assert sessions[2].codes == ["429"]
+        await caller.send(heard, "end")
+    for heard in sessions:
+        await heard.ended()
+        # One that has a moment left asks the server, and may be told that it is away.
+        assert [(final.sequence, final.transcript) for final in heard.finals] == [(0, "")]
+        assert heard.finals[0].error_type in {"deadline_exceeded", "upstream_unavailable"}
 
 
 async def test_a_word_that_is_none_has_no_voice(start: StartStt, caller: SttCaller, server: FakeSTT) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -9,6 +10,7 @@ from datetime import timedelta
 
 from handler_base.clients import STTClient
 from handler_base.deadline import Deadline
+from handler_base.errors import DeadlineExceededError
 from handler_base.handler.admission import Admission
 
 __all__ = ["Desk"]
@@ -19,14 +21,13 @@ class Desk:
 
     Args:
         client: Of the server.
-        slots: Utterances that are transcribed at once.
-        queue_size: Utterances that may wait.
+        slots: Utterances that are transcribed at once. Others wait, one of each session.
         patience: How long a transcription may take, waiting included.
     """
 
-    def __init__(self, client: STTClient, *, slots: int, queue_size: int, patience: timedelta) -> None:
+    def __init__(self, client: STTClient, *, slots: int, patience: timedelta) -> None:
         self._client = client
-        self._slots = Admission(slots, queue_size)
+        self._slots = Admission(slots, 0)
         self._patience = patience
 
     @property
@@ -45,7 +46,7 @@ class Desk:
             The text, and whether it is the last.
 
         Raises:
-            OverloadedError: As many as may wait do wait.
+            DeadlineExceededError: No slot was free in time.
             FleetError: The server failed, or was late.
         """
         deadline = Deadline.after(self._patience)
@@ -72,7 +73,12 @@ class Desk:
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
-        await self._slots.acquire()
+        try:
+            async with asyncio.timeout(self._patience.total_seconds()):
+                # Its audio was taken: nobody could say it again.
+                await self._slots.acquire(accepted=True)
+        except TimeoutError:
+            raise DeadlineExceededError("Transcription is behind.") from None
         began = time.perf_counter()
         try:
             yield

@@ -40,7 +40,6 @@ class SttModule(Handler[SttSettings]):
         self._desk = Desk(
             stt_client(settings, self._pool),
             slots=settings.max_concurrency,
-            queue_size=settings.queue_size,
             patience=timedelta(seconds=settings.stt_timeout),
         )
         # Loaded here, not in `open`: without its packages the service cannot do anything.

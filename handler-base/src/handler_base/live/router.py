@@ -220,7 +220,7 @@ class LiveRouter:
         if step is not Step.START and session_id in self._deaf:
             self._deaf.add(session_id)
         elif step in {Step.START, Step.GO_ON}:
-            self._open_or_pass(session_id, arrival, known)
+            self._open_or_pass(session_id, arrival, known, asked=step is Step.START)
         else:
             self._ring.keep(session_id, arrival)
             if known is None and step is Step.CHANGE:
@@ -243,7 +243,7 @@ class LiveRouter:
 
     # Sessions that begin here.
 
-    def _open_or_pass(self, session_id: str, arrival: Arrival, known: Known | None) -> None:
+    def _open_or_pass(self, session_id: str, arrival: Arrival, known: Known | None, *, asked: bool) -> None:
         if self._room() > 0:
             self._deaf.discard(session_id)
             self._table.open(session_id, known, arrival)
@@ -252,6 +252,8 @@ class LiveRouter:
         if other and not arrival.passed:
             self._passing.on(other, session_id, [arrival])
         else:
+            if asked:  # who tries again is told again
+                self._deaf.discard(session_id)
             self._refuse(session_id, arrival.msg, OverloadedError("There are too many sessions. Try again shortly."))
 
     # What the bucket tells.
