@@ -157,7 +157,8 @@ def test_damaged_audio_is_read_or_a_typed_error(container: str, changes: list[tu
 
 async def test_reading_does_not_hold_up_the_loop() -> None:
     reader = AudioReader()
-    work = [asyncio.create_task(reader.read(encoded(tone(20.0), "mp3"))) for _ in range(3)]
+    audio = encoded(tone(20.0), "mp3")
+    work = [asyncio.create_task(reader.read(audio)) for _ in range(3)]
     beats = 0
     while not all(task.done() for task in work):
         await asyncio.sleep(0.001)

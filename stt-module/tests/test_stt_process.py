@@ -7,11 +7,13 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
 from handler_base.testing.inference import FakeSTT
 from handler_base.testing.nats_server import NatsServer
 from handler_base.testing.service_process import ServiceProcess
 from handler_base.testing.stt_caller import stt_caller
+from stt_module import SttSettings
 
 from .sounds import noise, vowels
 
@@ -31,9 +33,6 @@ print(*(name for name in {heavy!r} if sys.modules.get(name) is not None))
     [
         ("VAD", "ears"),
         ("WHISPER_DIALECT", "morse"),
-        ("STT_SESSIONS", "0"),
-        ("VAD_SILENCE_MS", "1"),
-        ("STT_TIMEOUT", "-1"),
         ("STT_SESSION_BYTES", "200000"),
     ],
 )
@@ -50,6 +49,12 @@ def test_a_bad_setting_is_named_in_one_line(name: str, value: str) -> None:
     assert ended.returncode == 78
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(("name", "value"), [("stt_sessions", 0), ("vad_silence_ms", 1), ("stt_timeout", -1)])
+def test_a_setting_out_of_range_is_named(name: str, value: int) -> None:
+    with pytest.raises(ValidationError, match=name):
+        SttSettings.model_validate({name: value})
 
 
 def test_the_service_starts_without_heavy_packages() -> None:
