@@ -61,12 +61,12 @@ def test_any_text_can_be_read(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["<source id=1>", "<source ", "[1]\n", "</", "- ", "a-", ". A", "&#"])
 def test_hostile_text_takes_no_more_than_linear_time(text: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     split_sources(text * 50_000)
     split_sentences(text * 50_000)
     terms(text * 50_000)
 
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
     folder = tmp_path / "docs"
     folder.mkdir()
     milvus = MilvusLite(tmp_path / "milvus")
-    async with FakeEmbeddings(EmbeddingsScript(delay=0.02)) as embeddings:
+    async with FakeEmbeddings(EmbeddingsScript(delay=0.1)) as embeddings:
         with NatsServer() as nats:
             await asyncio.to_thread(milvus.start)
             environment = {
