@@ -90,6 +90,7 @@ def _wrong(said: list[str], heard: list[str]) -> int:
     return row[-1]
 
 
+@pytest.mark.timeout(90)  # the recogniser takes as long as it takes where others use the processor
 @pytest.mark.parametrize("settings", [""], indirect=True)
 async def test_few_words_go_wrong_on_the_way(tts: TTSClient, stt: STTClient, speaker: Speaker) -> None:
     if speaker.name != "flite":
