@@ -111,7 +111,7 @@ def draw(results: Sequence[Result], path: Path) -> bool:
     axes.set_yticks(range(len(bars)), [bar.text for bar in bars])
     axes.invert_yaxis()
     axes.set_xlim(0, max(_PLOT_LIMIT / 1.6, *(1.08 * score.high for score in scores)))
-    axes.set_xlabel("in parts of the bar: left of 1 passes; whiskers are the range over rounds")
+    axes.set_xlabel("in parts of the bar, with the range over rounds")
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(path, dpi=140)
