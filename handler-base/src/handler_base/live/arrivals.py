@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from handler_base.errors import FleetError
 from handler_base.live.endpoint import LiveEndpoint, Step
@@ -23,11 +24,18 @@ class Arrival:
         msg: As it came.
         at: Unix seconds when the first replica saw it.
         passed: Whether it came by way of another replica.
+        made: Whether that replica made it, to get its successor to where it was itself.
+        mark: Tells it from others that come at about the same time; alike at all replicas.
     """
 
     msg: Msg
     at: float
     passed: bool = False
+    made: bool = False
+    mark: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mark = zlib.crc32(self.msg.data)
 
 
 def encoding_of(msg: Msg) -> Encoding:
@@ -51,8 +59,8 @@ def read(endpoint: LiveEndpoint, msg: Msg) -> Message:
 def in_order(endpoint: LiveEndpoint, arrivals: Sequence[Arrival]) -> list[Arrival]:
     """Return messages that came by several ways in the order in which they were sent, each once.
 
-    The start comes first, the end last; in between they stand by the time at which they came, and those that the client
-    counts by its count.
+    What the owner before made comes first, then the start, the end last; in between they stand by the time at which
+    they came, and those that the client counts by its count.
     """
     if not any(arrival.passed for arrival in arrivals):
         return list(arrivals)
@@ -61,7 +69,7 @@ def in_order(endpoint: LiveEndpoint, arrivals: Sequence[Arrival]) -> list[Arriva
     once = [arrival for arrival in arrivals if not (arrival.passed and arrival.msg.data in own)]
     steps = {id(arrival): _step(endpoint, arrival) for arrival in once}
     rank = {Step.START: 0, Step.END: 2}
-    once.sort(key=lambda arrival: (rank.get(steps[id(arrival)][0], 1), arrival.at))
+    once.sort(key=lambda arrival: (not arrival.made, rank.get(steps[id(arrival)][0], 1), arrival.at))
     counted = [place for place, arrival in enumerate(once) if steps[id(arrival)][1] > 0]
     by_count = sorted((once[place] for place in counted), key=lambda arrival: steps[id(arrival)][1])
     for place, arrival in zip(counted, by_count, strict=True):

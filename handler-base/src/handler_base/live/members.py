@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import zlib
@@ -75,6 +76,7 @@ class Members:
         self._number = 0
         self._sent: dict[int, float] = {}
         self._echoed_sent_at = float("-inf")
+        self._echoed = 0
         self._beating: asyncio.Task[None] | None = None
         self.heard_of_itself = asyncio.Event()
 
@@ -103,6 +105,16 @@ class Members:
         except FleetError:
             metrics.SWALLOWED_ERRORS.of("members").inc()
 
+    async def tell_all(self) -> None:
+        """Give a sign of life now; when this returns, the others have most likely heard it as well."""
+        self.tell()
+        number = self._number
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_BEAT):
+                while self._echoed < number:
+                    self.heard_of_itself.clear()
+                    await self.heard_of_itself.wait()
+
     def heard(self, replica: str, value: bytes) -> None:
         """Take what the bucket tells of a replica."""
         if not value:
@@ -114,6 +126,7 @@ class Members:
         if replica == self.replica:
             # One of an earlier life under this id cannot be: ids are made anew.
             self._echoed_sent_at = self._sent.get(beat.number, self._echoed_sent_at)
+            self._echoed = beat.number
             self.heard_of_itself.set()
             return
         member = self._members.setdefault(replica, Member())

@@ -38,6 +38,7 @@ class Record(msgspec.Struct, array_like=True):
         until: Unix seconds up to which what was heard needs not be heard again.
         encoding: What its client is written to in.
         state: What its work keeps.
+        giver: The replica that gives it to its owner, until that listens to it.
     """
 
     owner: str
@@ -45,6 +46,7 @@ class Record(msgspec.Struct, array_like=True):
     until: float
     encoding: str = Encoding.MSGPACK.value
     state: bytes = b""
+    giver: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,6 @@ class Records:
     def of(self, owner: str) -> list[tuple[str, Known]]:
         """Return the sessions of a replica."""
         return [(name, known) for name, known in self._known.items() if known.record.owner == owner]
-
-    def unowned(self, lives: Callable[[str], bool]) -> list[tuple[str, Known]]:
-        """Return the sessions whose owner does not live."""
-        return [(name, known) for name, known in self._known.items() if not lives(known.record.owner)]
 
     async def fetch(self, session_id: str) -> Known | None:
         """Ask the bucket for a session.
@@ -245,8 +243,13 @@ class RecordFence:
         """Whether a record says that the session is another's, and this replica did not make it so."""
         return record.generation > self.record.generation and not self.lost and not self._passing
 
-    async def pass_on(self, owner: str, until: float) -> None:
+    async def pass_on(self, owner: str, until: float, giver: str) -> None:
         """Make the session another replica's.
+
+        Args:
+            owner: Of that one.
+            until: Up to when it was heard here, in Unix seconds.
+            giver: This replica.
 
         Raises:
             OwnershipLostError: It is no longer this one's to give.
@@ -255,7 +258,8 @@ class RecordFence:
         self._passing = True
         async with self._writing:
             generation = self.record.generation + 1
-            await self._write(msgspec.structs.replace(self.record, owner=owner, generation=generation, until=until))
+            given = msgspec.structs.replace(self.record, owner=owner, generation=generation, until=until, giver=giver)
+            await self._write(given)
             self.lost = True
 
     async def forget(self, until: float) -> None:

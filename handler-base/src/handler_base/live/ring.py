@@ -8,9 +8,12 @@ from typing import Final
 
 from handler_base.live.arrivals import Arrival
 
-__all__ = ["Ring"]
+__all__ = ["MARGIN", "Ring"]
 
 _SECONDS: Final = 3.0
+MARGIN: Final = 1.0
+"""Seconds by which two replicas may differ on when they heard the same message: clocks, and loops that were busy."""
+
 _MOST_BYTES: Final = 256 * 1024
 """Of one session."""
 

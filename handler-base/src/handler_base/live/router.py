@@ -9,6 +9,7 @@ case the one that has it dies.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -19,11 +20,13 @@ from typing import Any, Final
 from handler_base.errors import FleetError, InvalidRequestError, NotFoundError, OverloadedError, PayloadTooLargeError
 from handler_base.live.arrivals import Arrival, encoding_of, read
 from handler_base.live.deafness import Deafness
+from handler_base.live.early import Early
 from handler_base.live.endpoint import End, LiveEndpoint, LiveLimits, LiveWork, Step
 from handler_base.live.members import Members
-from handler_base.live.passing import Passing
+from handler_base.live.passing import Done, Passing
 from handler_base.live.records import Known, RecordFence, Records
 from handler_base.live.ring import Ring
+from handler_base.live.run import SessionRun
 from handler_base.live.session import Answers, LiveSession
 from handler_base.live.table import SessionTable, TableParts
 from handler_base.messages.subjects import is_token
@@ -87,6 +90,7 @@ class LiveRouter:
         self._answers = Answers(connection, endpoint)
         self._passing = Passing(connection, endpoint)
         self._ring = Ring()
+        self._early = Early()
         self._deaf = Deafness()
         self._records = Records(KeyValue(connection, endpoint.bucket), self._on_record)
         self._members = Members(
@@ -98,6 +102,7 @@ class LiveRouter:
             self._members,
             self._passing,
             self._ring,
+            early=self._early,
             heard=self._again,
             ended=self._deaf.add,
         )
@@ -107,7 +112,8 @@ class LiveRouter:
         self._sweeping: asyncio.Task[None] | None = None
         self._stop_following: Callable[[], None] | None = None
         self._dropping: asyncio.Task[None] | None = None
-        self._leaving = False
+        self._going: set[asyncio.Task[None]] = set()
+        self._leaving = self._stopped = False
 
     @property
     def template(self) -> str:
@@ -144,16 +150,20 @@ class LiveRouter:
         self._leaving = True
         if self._subscriptions:
             await self._subscriptions[-1].drain()
-        self._members.tell()
-        runs = list(self._table)
-        leaving = {asyncio.get_running_loop().create_task(self._table.leave(run)) for run in runs}
-        if leaving:
-            await asyncio.wait(leaving, timeout=budget.total_seconds())
-        for task in (*leaving, *self._table.living, *self._tasks):
+        for run in self._table:
+            self._leave(run)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(budget.total_seconds()):
+                # Once they have heard it, nobody gives sessions to this one any more.
+                await self._members.tell_all()
+                while self._going:
+                    await asyncio.wait(self._going)
+        self._stopped = True
+        for task in (*self._going, *self._table.living, *self._tasks):
             task.cancel()
         if self._sweeping is not None:
             self._sweeping.cancel()
-        waiting = [task for task in (*leaving, *self._table.living, *self._tasks) if not task.done()]
+        waiting = [task for task in (*self._going, *self._table.living, *self._tasks) if not task.done()]
         if waiting:
             await asyncio.wait(waiting, timeout=1.0)
         if self._stop_following is not None:
@@ -188,7 +198,11 @@ class LiveRouter:
         passed = self._passing.read(msg)
         if passed is None:
             return
-        self._again(*passed)
+        session_id, arrival = passed
+        if arrival.made and self._table.get(session_id) is None:
+            self._early.keep(session_id, made=arrival)
+        else:
+            self._again(session_id, arrival)
 
     def _again(self, session_id: str, arrival: Arrival) -> None:
         """Take a message that was taken before, here or elsewhere."""
@@ -198,11 +212,12 @@ class LiveRouter:
         else:
             self._on_other(session_id, arrival)
 
-    def _on_done(self, session_id: str, replica: str) -> None:
-        run = self._table.get(session_id) if is_token(session_id) else None
+    def _on_done(self, session_id: str, done: Done) -> None:
+        run = self._table.get(session_id)
         if run is not None:
-            run.done_by.add(replica)
-            run.told_done.set()
+            run.add_done(done)
+        else:
+            self._early.keep(session_id, done=done)
 
     def _on_other(self, session_id: str, arrival: Arrival) -> None:
         """Take a message of a session that is not here."""
@@ -219,6 +234,8 @@ class LiveRouter:
             return
         if step is not Step.START and session_id in self._deaf:
             self._deaf.add(session_id)
+            # Unless it is of a new life of that name, whose start went to another replica.
+            self._ring.keep(session_id, arrival)
         elif step in {Step.START, Step.GO_ON}:
             self._open_or_pass(session_id, arrival, known, asked=step is Step.START)
         else:
@@ -268,9 +285,12 @@ class LiveRouter:
         record = known.record
         run = self._table.get(session_id)
         if record.owner == self.replica:
-            if run is None and not self._leaving:
+            if run is None and not self._stopped:
                 metrics.LIVE_TAKEOVERS.of(self._endpoint.subject.template, "handed over").inc()
                 self._table.open(session_id, known)
+                opened = self._table.get(session_id)
+                if self._leaving and opened is not None:
+                    self._leave(opened)  # its giver did not know yet that this one goes, too
             return
         fence = run.fence if run is not None else None
         if run is not None and isinstance(fence, RecordFence) and fence.is_lost_to(record):
@@ -282,12 +302,15 @@ class LiveRouter:
             self._deaf.add(session_id)
             for arrival in self._ring.take(session_id, record.until):
                 self._again(session_id, arrival)
-        elif run is None and (before is None or before.record.owner != record.owner):
-            known_before = before.record if before is not None else None
-            self._passing.on(record.owner, session_id, self._table.left(session_id, known_before, record.until))
-            self._passing.done(record.owner, session_id, self.replica)
+        elif run is None and _is_taken(known, before):
+            self._table.pass_on(session_id, known, before.record if before is not None else None)
 
     # Sessions that end here, or go on elsewhere.
+
+    def _leave(self, run: SessionRun) -> None:
+        task = asyncio.get_running_loop().create_task(self._table.leave(run))
+        self._going.add(task)
+        task.add_done_callback(self._going.discard)
 
     async def _sweep(self) -> None:
         """Look after what no message reminds of."""
@@ -295,6 +318,7 @@ class LiveRouter:
             await asyncio.sleep(_SWEEP)
             self._deaf.sweep()
             self._ring.sweep()
+            self._early.sweep()
             self._adopt()
             if self._dropping is None and self._records.ending:
                 self._dropping = self._begin(self._records.drop_ended())
@@ -311,7 +335,11 @@ class LiveRouter:
 
     def _adopt(self) -> None:
         """Take over sessions of replicas that died: each falls to one of those that live."""
-        for replica in self._members.judge():
+        died = self._members.judge()
+        if died:
+            for run in self._table:
+                run.told.set()  # who waits for one of them need not
+        for replica in died:
             orphans = self._records.of(replica)
             log.info("a replica is gone", extra={"sessions": len(orphans)})
             for session_id, known in orphans:
@@ -326,3 +354,13 @@ class LiveRouter:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _is_taken(known: Known, before: Known | None) -> bool:
+    """Whether a session has another owner than before, who listens to it."""
+    record = known.record
+    if record.giver:
+        return False
+    if before is None or before.record.giver:
+        return True
+    return (record.owner, record.generation) != (before.record.owner, before.record.generation)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from handler_base.errors import FleetError, InternalError, OverloadedError, PayloadTooLargeError
 from handler_base.live.arrivals import Arrival, encoding_of, in_order, read
 from handler_base.live.endpoint import End, LiveEndpoint, LiveWork, Step
+from handler_base.live.passing import Done
+from handler_base.live.ring import MARGIN
 from handler_base.live.session import Answers, Fence, LiveSession, OwnershipLostError
 from handler_base.messages import Encoding, Message
 from handler_base.nats_client import EndpointStats, EventLog, Msg, Subscription
@@ -24,7 +26,13 @@ log = logging.getLogger(__name__)
 _PASSED: Final = 8
 """Times as much of what another replica passed on may wait."""
 
+_MOST_MARKS: Final = 4096
+_TWICE: Final = 2
+"""Times as much may wait until it is known what came by two ways."""
+
 _SETTLE: Final = 0.5
+_REMEMBERED: Final = 3.0
+"""Seconds for which the marks of messages are kept; replicas keep copies no longer."""
 
 _PER_MESSAGE: Final = 256
 """Bytes that a message which waits takes besides its body."""
@@ -53,8 +61,7 @@ class SessionRun:
         listening: What it hears that by.
         leaving: Whether it goes to another replica.
         closing: Whether its own subject is not listened to any more.
-        done_by: The other replicas that have passed on all they had of it.
-        told_done: Set when one more has.
+        told: Set when something changed in what others have passed on.
         since: Unix seconds when it began, where it is known; what others have from before it is not its own.
         heard_until: Unix seconds of the newest message that was taken.
     """
@@ -79,8 +86,7 @@ class SessionRun:
         self.leaving = False
         self.closing = False
         self.since = 0.0
-        self.done_by: set[str] = set()
-        self.told_done = asyncio.Event()
+        self.told = asyncio.Event()
         self.listening: Subscription | None = None
         self.last_at = time.monotonic()
         self.heard_until = 0.0
@@ -91,6 +97,9 @@ class SessionRun:
         self._events = events
         self._most = inbox_bytes
         self._inbox: deque[Arrival | End] = deque()
+        self._done: list[Done] = []
+        self._settled = False
+        self._marks: deque[tuple[float, int]] = deque(maxlen=_MOST_MARKS)
         self._held = 0
         self._refusing = False
         self._telling: set[asyncio.Task[None]] = set()
@@ -122,12 +131,12 @@ class SessionRun:
         Returns:
             Why it was refused, where that is to be told; it is told once until there is room again.
         """
-        if arrival.passed and arrival.at < self.since:
+        if arrival.passed and (arrival.at < self.since or self._is_known(arrival)):
             return None
         self.last_at = time.monotonic()
+        self._note(arrival)
         size = len(arrival.msg.data) + _PER_MESSAGE
-        # What another replica passes on comes in one go, and is no more than that one might hold.
-        if self._inbox and self._held > self._most * (_PASSED if arrival.passed else 1):
+        if self._held > self._most and self._inbox and self._held > self._most * self._times(arrival):
             told, self._refusing = self._refusing, True
             return None if told else OverloadedError("Audio comes faster than it is heard; some of it was left out.")
         self._inbox.append(arrival)
@@ -135,28 +144,73 @@ class SessionRun:
         self._changed.set()
         return None
 
+    def _times(self, arrival: Arrival) -> int:
+        """Return how many times as much may wait for a message to be taken in as well."""
+        # What another replica passes on comes in one go, and is no more than that one might hold. The end of a session
+        # that has more to do than it can is the last to be left out.
+        if arrival.passed or self._is_end(arrival):
+            return _PASSED
+        return 1 if self._settled else _TWICE
+
+    def _is_end(self, arrival: Arrival) -> bool:
+        try:
+            return self._endpoint.step(read(self._endpoint, arrival.msg)) is Step.END
+        except FleetError:
+            return False
+
     def end(self, why: End) -> None:
         """Have it end after what waits."""
         self._inbox.append(why)
         self._changed.set()
 
-    def sort(self) -> None:
-        """Put what came by several ways into the order in which it was sent."""
-        ends = [item for item in self._inbox if isinstance(item, End)]
-        arrivals = in_order(self._endpoint, self.waiting)
-        self._inbox = deque([*arrivals, *ends])
-        self._held = sum(len(arrival.msg.data) + _PER_MESSAGE for arrival in arrivals)
+    @property
+    def heard(self) -> tuple[int, ...]:
+        """The marks of the newest messages."""
+        return tuple(mark for _, mark in self._marks)
 
-    async def settled(self, others: set[str]) -> None:
-        """Wait until other replicas have passed on all they had of it; those that do not say so are not waited for."""
+    def add_done(self, done: Done) -> None:
+        """Another replica has passed on all it had."""
+        self._done.append(done)
+        self.told.set()
+
+    async def settle(self, others: Callable[[], set[str]], revision: int, cut: float) -> None:
+        """Wait until other replicas have passed on all they had of it, and put it into the order of the client.
+
+        Args:
+            others: Those that are to say so; the rest of them is not waited for when it takes too long.
+            revision: Of the record by which they know who has the session.
+            cut: Up to when the owner before heard it, in Unix seconds.
+        """
         try:
             async with asyncio.timeout(_SETTLE):
-                while not others <= self.done_by:
-                    self.told_done.clear()
-                    await self.told_done.wait()
+                while not others() <= {done.replica for done in self._done if done.revision >= revision}:
+                    self.told.clear()
+                    await self.told.wait()
         except TimeoutError:
             log.info("a replica did not tell what it had of a session", extra={"session_id": self.session_id})
-        self.sort()
+        told = [done.heard for done in self._done if done.revision >= revision and done.heard is not None]
+        self._sort(told[0] if told else None, cut)
+        self._settled = True
+
+    def _sort(self, heard: Sequence[int] | None, cut: float) -> None:
+        """Put what came by several ways into the order in which it was sent, without what the owner before heard."""
+        ends = [item for item in self._inbox if isinstance(item, End)]
+        arrivals = in_order(self._endpoint, list(_unheard(self.waiting, heard, cut)))
+        self._inbox = deque([*arrivals, *ends])
+        self._held = sum(len(arrival.msg.data) + _PER_MESSAGE for arrival in arrivals)
+        now = time.monotonic()
+        self._marks.extendleft((now, mark) for mark in heard or ())
+
+    def _is_known(self, arrival: Arrival) -> bool:
+        """Whether a message that somebody passes on late was heard here; what comes after the end is of a new life."""
+        return self._settled and not self.over and arrival.mark in self.heard
+
+    def _note(self, arrival: Arrival) -> None:
+        """Keep the mark of a message for who has the session next."""
+        now = time.monotonic()
+        self._marks.append((now, arrival.mark))
+        while self._marks[0][0] < now - _REMEMBERED:
+            self._marks.popleft()
 
     async def run(self) -> None:
         """Work until the session is over, is another's, or is to leave."""
@@ -279,3 +333,22 @@ class SessionRun:
             finally:
                 work.drop()
                 self._work = None
+
+
+def _unheard(arrivals: Iterable[Arrival], heard: Sequence[int] | None, cut: float) -> Iterable[Arrival]:
+    """Give the messages that the owner before has not heard.
+
+    Which those are its marks tell: when a message came is told differently by each replica. Without marks the time has
+    to do.
+    """
+    if not cut:
+        yield from arrivals
+        return
+    left = Counter(heard or ())
+    for arrival in sorted(arrivals, key=lambda arrival: arrival.at):
+        if arrival.made or arrival.at > cut + MARGIN:
+            yield arrival
+        elif left[arrival.mark] > 0:
+            left[arrival.mark] -= 1
+        elif heard is not None or arrival.at > cut:
+            yield arrival
