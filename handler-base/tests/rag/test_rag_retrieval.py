@@ -190,3 +190,39 @@ async def test_the_settings_choose_the_store(
         assert store.available is True
     finally:
         await store.close()
+
+
+async def test_an_embedding_asked_for_ahead_is_not_asked_for_again(
+    retriever: Retriever, model_server: ModelServer, shared: str, deadline: Deadline
+) -> None:
+    ahead = retriever.ahead("lamp", deadline=deadline)
+    retrieval = await retriever.retrieve("lamp", collection=shared, deadline=deadline, ahead=ahead)
+    ahead.close()
+
+    assert found(retrieval)[0] == "chunk-0"
+    assert model_server.embedded == ["query: lamp"]
+
+
+async def test_an_embedding_ahead_of_another_question_is_passed_over(
+    retriever: Retriever, model_server: ModelServer, shared: str, deadline: Deadline
+) -> None:
+    ahead = retriever.ahead("bees", deadline=deadline)
+    retrieval = await retriever.retrieve("lamp", collection=shared, deadline=deadline, ahead=ahead)
+    ahead.close()
+
+    assert found(retrieval)[0] == "chunk-0"
+    assert "query: lamp" in model_server.embedded
+
+
+async def test_an_embedding_ahead_that_fails_is_a_step_that_fails(
+    retriever: Retriever, model_server: ModelServer, shared: str, deadline: Deadline
+) -> None:
+    model_server.broken = {"/embed": 100}
+    ahead = retriever.ahead("lamp", deadline=deadline)
+    unwanted = retriever.ahead("bees", deadline=deadline)
+    retrieval = await retriever.retrieve("lamp", collection=shared, deadline=deadline, ahead=ahead)
+    ahead.close()
+    unwanted.close()
+
+    assert retrieval.used_rag
+    assert retrieval.notes[0].startswith("embed: ")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
@@ -13,6 +15,7 @@ from handler_base.handler.question import detached
 from handler_base.messages import STTTranscription, VoiceRequest, VoiceResponse
 from handler_base.messages.subjects import VOICE_RESPONSE, is_token
 from handler_base.nats_client import NatsConnection
+from handler_base.rag import EmbeddedAhead
 from handler_base.sessions import Opening
 from voice_assistant.answers import answer_to, failed_answer, not_answered, not_heard
 from voice_assistant.backends import VoiceBackends
@@ -80,13 +83,26 @@ class Conversations:
         if not noise:
             self._not_understood.pop(session_id, None)
         question = "" if noise else heard.transcript.strip()
-        asked = time.perf_counter()
-        floor = await self._floors.take(session_id, context.position, question)
-        context.stages.add("floor", time.perf_counter() - asked)
-        if floor is None:
-            await self._publish(context, _left(request, question))
+        with self._embedded(question, context) as ahead:
+            asked = time.perf_counter()
+            floor = await self._floors.take(session_id, context.position, question)
+            context.stages.add("floor", time.perf_counter() - asked)
+            if floor is None:
+                await self._publish(context, _left(request, question))
+                return
+            await self._hold(floor, _Said(heard, request, context, question, ahead), noise=noise)
+
+    @contextlib.contextmanager
+    def _embedded(self, question: str, context: Context) -> Iterator[EmbeddedAhead | None]:
+        """Have a question embedded while it is settled who answers it, and what else its user has said."""
+        if not question:
+            yield None
             return
-        await self._hold(floor, heard, request, context, noise=noise)
+        ahead = self._backends.retriever.ahead(question, deadline=context.deadline)
+        try:
+            yield ahead
+        finally:
+            ahead.close()
 
     def _converses(self, session_id: str) -> bool:
         """Whether a session is answered, not only transcribed."""
@@ -102,10 +118,9 @@ class Conversations:
             del self._not_understood[next(iter(self._not_understood))]
         return True
 
-    async def _hold(
-        self, floor: Floor, heard: STTTranscription, request: VoiceRequest, context: Context, *, noise: bool
-    ) -> None:
+    async def _hold(self, floor: Floor, said: _Said, *, noise: bool) -> None:
         """Answer until nothing is left to answer, or something newer came."""
+        context, request = said.context, said.request
         first_id, attempt = request.request_id, 1
         try:
             while True:
@@ -116,8 +131,8 @@ class Conversations:
                 outlet.listened = not floor.ended
                 turn = LiveTurn(outlet)
                 floor.say(turn, positions)
-                question = "" if noise else " ".join(filter(None, map(floor.questions.get, positions)))
-                answered = await self._run(floor, turn, _Said(heard, request, context, question))
+                said.question = "" if noise else " ".join(filter(None, map(floor.questions.get, positions)))
+                answered = await self._run(floor, turn, said)
                 if answered or noise or turn.reason is Reason.ENDED:
                     floor.answered(positions)
                 if not floor.goes_on():
@@ -156,15 +171,24 @@ class _Said:
         request: The question as one of the service's own.
         context: Of that transcript.
         question: All that is to be answered; empty where there is nothing but noise.
+        ahead: The embedding of what was heard last, on its way.
     """
 
-    __slots__ = ("context", "heard", "question", "request")
+    __slots__ = ("ahead", "context", "heard", "question", "request")
 
-    def __init__(self, heard: STTTranscription, request: VoiceRequest, context: Context, question: str) -> None:
+    def __init__(
+        self,
+        heard: STTTranscription,
+        request: VoiceRequest,
+        context: Context,
+        question: str,
+        ahead: EmbeddedAhead | None,
+    ) -> None:
         self.heard = heard
         self.request = request
         self.context = context
         self.question = question
+        self.ahead = ahead
 
 
 class _Making:
@@ -239,6 +263,7 @@ class _Making:
             outlet=self._outlet,
             deadline=context.deadline.sooner(timedelta(seconds=self._settings.voice_timeout)),
             live=True,
+            ahead=self._said.ahead,
         )
 
 

@@ -17,7 +17,7 @@ from handler_base.deadline import Deadline
 from handler_base.errors import FleetError
 from handler_base.handler import Context
 from handler_base.messages import VoiceResponse
-from handler_base.rag import CitationFilter, Prompt, Retrieval, build_prompt
+from handler_base.rag import CitationFilter, EmbeddedAhead, Prompt, Retrieval, build_prompt
 from voice_assistant.answers import failed_answer, spoken_answer
 from voice_assistant.backends import VoiceBackends
 from voice_assistant.exchange import Exchange
@@ -56,6 +56,7 @@ class Reply:
         deadline: When it is to be made; the question's own unless given.
         live: Whether it is heard as it is made and no other way: then its sound is not collected, and what was heard of
             it is remembered also when it breaks off.
+        ahead: The embedding of the question, where it is on its way.
 
     Attributes:
         heard: What is remembered of it as having been said.
@@ -72,6 +73,7 @@ class Reply:
         outlet: Outlet | None = None,
         deadline: Deadline | None = None,
         live: bool = False,
+        ahead: EmbeddedAhead | None = None,
     ) -> None:
         self._exchange = exchange
         self._context = context
@@ -81,6 +83,7 @@ class Reply:
         self._outlet = outlet
         self._deadline = deadline or context.deadline
         self._live = live
+        self._ahead = ahead
         self.heard = ""
 
     async def answer(self) -> VoiceResponse:
@@ -151,7 +154,7 @@ class Reply:
         if exchange.turns:
             query = await self._backends.rewriter.rewrite(query, exchange.turns, deadline=self._deadline)
         retrieval = await self._backends.retriever.retrieve(
-            query, collection=collection, deadline=self._deadline, stages=self._context.stages
+            query, collection=collection, deadline=self._deadline, stages=self._context.stages, ahead=self._ahead
         )
         exchange.searched(retrieval, collection=collection, follow_up=query != exchange.transcript)
         return retrieval

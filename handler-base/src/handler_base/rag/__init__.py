@@ -23,7 +23,7 @@ from handler_base.rag.loaders import load_file
 from handler_base.rag.milvus_grpc import PyMilvusStore
 from handler_base.rag.milvus_rest import RestVectorStore
 from handler_base.rag.prompt import HistoryTurn, Prompt, PromptBudgets, build_prompt
-from handler_base.rag.retrieval import Grounding, Retrieval, RetrievalOptions, Retriever
+from handler_base.rag.retrieval import EmbeddedAhead, Grounding, Retrieval, RetrievalOptions, Retriever
 from handler_base.rag.store import Chunk, CollectionInfo, Hit, StoredChunk, VectorStore, WritableVectorStore
 from handler_base.rag.stores import vector_store, writable_store
 from handler_base.rag.tokens import TokenCounter, estimate_tokens, truncate_tokens
@@ -34,6 +34,7 @@ __all__ = [
     "CitationFilter",
     "CitedAnswer",
     "CollectionInfo",
+    "EmbeddedAhead",
     "Failure",
     "Grounding",
     "HistoryTurn",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -20,7 +20,7 @@ from handler_base.errors import DeadlineExceededError, FleetError, UpstreamError
 from handler_base.rag.store import Hit, VectorStore, check_collection_name, check_limit
 from handler_base.telemetry import Stages
 
-__all__ = ["Grounding", "QuestionEmbedder", "Reranker", "Retrieval", "RetrievalOptions", "Retriever"]
+__all__ = ["EmbeddedAhead", "Grounding", "QuestionEmbedder", "Reranker", "Retrieval", "RetrievalOptions", "Retriever"]
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -107,6 +107,32 @@ class Retrieval:
         return self.grounding is Grounding.SOURCES
 
 
+class EmbeddedAhead:
+    """The embedding of a question that is most likely searched for, asked for before that is certain.
+
+    Args:
+        question: As it was asked.
+        embedding: What asks for it.
+    """
+
+    def __init__(self, question: str, embedding: Coroutine[Any, Any, RawVector]) -> None:
+        self.question = question
+        self._task = asyncio.create_task(embedding, name="embed-ahead")
+
+    async def vector(self) -> RawVector:
+        """Return the embedding.
+
+        Raises:
+            FleetError: There is none.
+        """
+        return await asyncio.shield(self._task)
+
+    def close(self) -> None:
+        """It is not wanted any more."""
+        if not self._task.cancel() and not self._task.cancelled():
+            self._task.exception()  # nobody may have asked for it
+
+
 class Retriever:
     """Finds passages for questions. Nothing it calls is remembered as broken here: the next question tries again.
 
@@ -129,6 +155,10 @@ class Retriever:
         self._reranker = reranker
         self._options = options or RetrievalOptions()
 
+    def ahead(self, question: str, *, deadline: Deadline) -> EmbeddedAhead:
+        """Begin to embed a question while the rest is prepared; whoever asks for this closes it."""
+        return EmbeddedAhead(question, self._embed(question, deadline.sooner(self._options.timeout)))
+
     async def retrieve(
         self,
         question: str,
@@ -139,6 +169,7 @@ class Retriever:
         rerank_top_k: int = 3,
         deadline: Deadline,
         stages: Stages | None = None,
+        ahead: EmbeddedAhead | None = None,
     ) -> Retrieval:
         """Find the passages for a question; a step that fails is noted, not raised.
 
@@ -150,6 +181,7 @@ class Retriever:
             rerank_top_k: Passages that are left after reranking; all of them stay when it is skipped.
             deadline: When the whole answer is due.
             stages: Takes the times of `embed`, `search` and `rerank`.
+            ahead: The embedding, where it was asked for before; passed over when it is another question's.
 
         Raises:
             InvalidRequestError: The collection's name or `top_k` is not valid: the caller's fault, not a failure.
@@ -158,7 +190,9 @@ class Retriever:
         check_limit(top_k)
         budget = deadline.sooner(self._options.timeout)
         notes: list[str] = []
-        vector = await _attempt("embed", self._embed(question, budget), notes, stages)
+        fits = ahead is not None and ahead.question == question
+        embedding = ahead.vector() if ahead is not None and fits else self._embed(question, budget)
+        vector = await _attempt("embed", embedding, notes, stages)
         search = self._store.search(collection, vector=vector, text=question, limit=top_k, deadline=budget)
         found = await _attempt("search", _within(search, budget), notes, stages)
         if found is None:
