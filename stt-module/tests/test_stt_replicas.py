@@ -15,6 +15,7 @@ import pytest
 
 from handler_base.handler import Service
 from handler_base.nats_client import KeyValue
+from handler_base.telemetry import metrics
 from handler_base.testing.inference import FakeSTT
 from handler_base.testing.nats_server import NatsServer
 from handler_base.testing.service_process import ServiceProcess
@@ -56,6 +57,10 @@ async def sessions_at(process: ServiceProcess) -> float:
 async def owner_of(processes: list[ServiceProcess]) -> ServiceProcess:
     (owner,) = [process for process in processes if await sessions_at(process)]
     return owner
+
+
+def commits_tried_again() -> float:
+    return metrics.REGISTRY.get_sample_value("fleet_swallowed_errors_total", {"where": "transcripts.commit"}) or 0
 
 
 def has_ended(times: int, heard: HeardSession) -> bool:
@@ -283,3 +288,29 @@ async def test_a_session_goes_on_when_nats_was_away(nats: NatsServer, start: Sta
     await heard.ended()
     assert [final.sequence for final in heard.finals] == list(range(8))
     assert {final.speaker_id for final in heard.finals} == {"ann"}
+
+
+@pytest.mark.faults
+async def test_a_final_waits_for_a_nats_that_is_away_for_long(
+    nats: NatsServer, start: StartStt, caller: SttCaller, server: FakeSTT
+) -> None:
+    service = await start(**QUICK)
+    heard = await caller.hear()
+    await caller.send(heard, "start")
+    number = await caller.speak(heard, ROOM + vowels(0.5) + ROOM)
+    await heard.until(lambda heard: heard.finals)
+    server.script.delay = 0.5
+    asked = len(server.requests)
+    number = await caller.speak(heard, vowels(0.6) + ROOM, first=number)
+    await wait_until(lambda: len(server.requests) > asked)
+    nats.kill()
+    await wait_until(lambda: not service.ready)
+    before = commits_tried_again()
+    await wait_until(lambda: commits_tried_again() > before, timeout=15)
+    await nats.start_async()
+    await heard.until(lambda heard: len(heard.finals) == 2)
+    server.script.delay = 0.0
+    await caller.speak(heard, vowels(0.8) + ROOM, first=number)
+    await caller.send(heard, "end")
+    await heard.ended()
+    assert [final.sequence for final in heard.finals] == [0, 1, 2]

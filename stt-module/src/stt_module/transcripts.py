@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from handler_base.errors import FleetError, to_fleet_error
 from handler_base.live import LiveSession, OwnershipLostError
@@ -25,6 +26,10 @@ from stt_module.windows import milliseconds
 __all__ = ["Spoken", "Transcripts"]
 
 log = logging.getLogger(__name__)
+
+
+_TRY_AGAIN: Final = 0.5
+"""Seconds until a final that could not be kept is tried again."""
 
 
 def _nobody(words: str) -> None:
@@ -227,13 +232,23 @@ class Transcripts:
         return text
 
     async def _commit(self, message: STTTranscription, spoken: Spoken, error: FleetError | None) -> None:
-        self._memory.number += 1
-        self.until = spoken.until
-        commit = self._session.commit(message, self._memory.packed(), until=spoken.until, error=error)
-        # Whoever stops this half way would have counted a final that nobody hears.
-        self._saying = asyncio.get_running_loop().create_task(commit)
-        await asyncio.shield(self._saying)
-        self._saying = None
+        """Say a final, once it can be kept that it is said."""
+        while True:
+            number, until = self._memory.number, self.until
+            self._memory.number, self.until = number + 1, spoken.until
+            commit = self._session.commit(message, self._memory.packed(), until=spoken.until, error=error)
+            # Whoever stops this half way would have counted a final that nobody hears.
+            self._saying = asyncio.get_running_loop().create_task(commit)
+            try:
+                await asyncio.shield(self._saying)
+            except FleetError:
+                # JetStream is away for longer than it takes to choose a leader.
+                metrics.SWALLOWED_ERRORS.of("transcripts.commit").inc()
+                self._memory.number, self.until, self._saying = number, until, None
+                await asyncio.sleep(_TRY_AGAIN)
+            else:
+                self._saying = None
+                return
 
     @property
     def _language(self) -> str:
