@@ -335,6 +335,19 @@ class TestBreaker:
                 await ask(http, Deadline.after(timedelta(seconds=0.02)))
         assert http.available
 
+    async def test_a_deadline_too_short_to_connect_says_nothing_about_health(self, pool: HttpPool) -> None:
+        async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            writer.close()
+
+        # The other end takes the connection and never begins with TLS.
+        async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+            http = endpoints(pool, f"https://127.0.0.1:{silent.sockets[0].getsockname()[1]}")
+            for _ in range(6):
+                with pytest.raises(DeadlineExceededError):
+                    await ask(http, Deadline.after(timedelta(seconds=0.05)))
+            assert http.available
+
 
 async def test_a_pool_can_be_closed_twice_and_used_again(server: FakeReranker, soon: Deadline) -> None:
     pool = HttpPool()

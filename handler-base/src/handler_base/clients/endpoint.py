@@ -174,7 +174,7 @@ class Endpoint:
             if not remaining:
                 raise AttemptError(DeadlineExceededError(), "deadline", elsewhere=False)
             if connection is None:
-                connection = await self._origin.connect(min(remaining, _LONGEST_CONNECT))
+                connection = await self._connect(remaining)
                 remaining = deadline.remaining()
             connection.send(payload, most_bytes=self._most_bytes, streaming=silent is not None)
             late = silent if silent is not None and wait < remaining else TimeoutError
@@ -187,6 +187,15 @@ class Endpoint:
                 connection = self._origin.take()
             else:
                 return connection
+
+    async def _connect(self, remaining: float) -> HttpConnection:
+        try:
+            return await self._origin.connect(min(remaining, _LONGEST_CONNECT))
+        except ConnectError as error:
+            if isinstance(error.__cause__, TimeoutError) and remaining < _LONGEST_CONNECT:
+                # It was the caller's deadline that ended it; whether the server can be reached is not known.
+                raise TimeoutError from error
+            raise
 
     async def _whole(self, connection: HttpConnection, deadline: Deadline, passing: Collection[int]) -> HttpAnswer:
         """Read the rest of an answer and free its connection; a status that is an error is raised."""
