@@ -77,6 +77,7 @@ class Environment:
             self._base = len(self._workers)
             self.load = await Load.connect(self.nats_url)
         except BaseException:
+            # Whatever it was, Ctrl-C too: no process stays behind of a run that did not begin.
             await self._stop()
             raise
         return self

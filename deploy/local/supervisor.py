@@ -114,6 +114,7 @@ class Child:
         try:
             await self._until_ready(process)
         except BaseException:
+            # Whatever it was, Ctrl-C too: a child that nobody watches over must not stay.
             await self.kill()
             raise
         self._watch = asyncio.create_task(self._supervise(process), name=f"watch {self.spec.name}")

@@ -94,6 +94,7 @@ class SpeechRoutes:
             # The listener closed the stream: that is how speech is cancelled.
             response.force_close()
         except Exception:
+            # Raised on: the server counts and logs what it does not know.
             if request.transport is not None:
                 # There is no other way to say that what was sent is not all.
                 request.transport.abort()

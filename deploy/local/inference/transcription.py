@@ -88,6 +88,7 @@ async def _stream(request: web.Request, recognizer: Recognizer, recording: bytes
         work.cancel()
         response.force_close()
     except Exception:
+        # Raised on: the server counts and logs what it does not know.
         if request.transport is not None:
             # There is no other way to say that what was sent is not all.
             request.transport.abort()
