@@ -96,6 +96,18 @@ async def test_a_slot_handed_to_a_cancelled_wait_is_passed_on() -> None:
     assert (admission.running, admission.waiting) == (1, 0)
 
 
+async def test_a_slot_that_comes_free_passes_over_a_cancelled_wait() -> None:
+    admission = Admission(1, 2)
+    await admission.acquire()
+    first, second = await waiting(admission), await waiting(admission)
+    first.cancel()
+    admission.release(0)
+    await second
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert (admission.running, admission.waiting) == (1, 0)
+
+
 @given(steps=st.lists(st.sampled_from(["ask", "ask premium", "pull", "finish", "give up"]), max_size=60))
 @settings(max_examples=60, deadline=None)
 async def test_slots_are_never_lost_nor_made(steps: list[str]) -> None:

@@ -76,7 +76,7 @@ class Admission:
             if turn.done() and not turn.cancelled():
                 # The slot was handed over just as the wait was cancelled: pass it on.
                 self._hand_over()
-            else:
+            elif turn in queue:  # not passed over by a slot that came free just then
                 queue.remove(turn)
             raise
 
