@@ -214,10 +214,15 @@ async def test_a_full_replica_passes_sessions_on_and_a_full_fleet_refuses_at_onc
     for _ in range(2):
         await start(**QUICK, stt_sessions=2)
     sessions = [await caller.hear() for _ in range(5)]
-    for heard in sessions[:4]:
+    store = KeyValue(caller.client, STT_SESSIONS)
+
+    async def kept(count: int) -> bool:
+        return len(await store.keys("session.>")) == count
+
+    for count, heard in enumerate(sessions[:4], start=1):
         await caller.send(heard, "start")
         await caller.send(heard, "state_change", state="responding")
-        await asyncio.sleep(0.3)  # two signs of life, by which replicas tell each other of their room
+        await wait_until(partial(kept, count))  # passed on or not, it has its place before the next one comes
     began = time.monotonic()
     await caller.send(sessions[4], "start")
     await sessions[4].until(lambda heard: heard.told)
