@@ -63,7 +63,7 @@ class Worker:
 
     async def _work(self, delivery: Delivery) -> None:
         self.started.append(delivery.data)
-        await asyncio.sleep(self._seconds)
+        await asyncio.sleep(self._seconds)  # the work
         await delivery.ack()
         self.done.append(delivery.data)
 
@@ -87,7 +87,7 @@ async def requests_seen(url: str, durable: str, seconds: float) -> int:
 
     await peer.subscribe("$JS.API.CONSUMER.>", cb=count)
     await peer.flush()
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(seconds)  # the time is what is tested: how often it asks
     await peer.close()
     return seen
 

@@ -201,7 +201,7 @@ async def test_a_handler_four_times_longer_than_ack_wait_runs_once(
     async def work(delivery: Delivery) -> None:
         nonlocal runs
         runs += 1
-        await asyncio.sleep(4 * 0.4)
+        await asyncio.sleep(4 * 0.4)  # the work: four times ack_wait
         await delivery.ack()
         finished.set()
 

@@ -186,7 +186,7 @@ async def test_each_command_has_the_whole_time(server: RedisServer) -> None:
         began = time.monotonic()
         while time.monotonic() - began < 1:
             assert await link.call("EVAL", "local t = redis.call('TIME') return 1", "0") == 1
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # commands one after the other, for longer than one may take
         assert link.connected
 
 
@@ -237,7 +237,7 @@ async def test_it_connects_no_more_than_once_a_second_after_a_failure() -> None:
     async with peer(serve) as port, linked(at(port)) as link:
         while len(connected) < 3:
             await outcome(link, "X")
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # far more often than once a second
     assert all(later - sooner > 0.95 for sooner, later in pairwise(connected))
 
 
@@ -290,7 +290,7 @@ async def test_connecting_goes_on_for_those_who_come_later() -> None:
 
     async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # four times as long as a command may take
         writer.write(b"+OK\r\n")
         await asyncio.Event().wait()
 
