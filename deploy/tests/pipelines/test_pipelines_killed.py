@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from handler_base.testing.inference import EmbeddingsScript, FakeEmbeddings
+from handler_base.testing.inference import EmbeddingsScript, FakeEmbeddings, hang
 from handler_base.testing.milvus import MilvusLite
 from handler_base.testing.nats_server import NatsServer
 from handler_base.testing.service_process import ServiceProcess
@@ -33,6 +33,7 @@ class Stand:
     environment: dict[str, str]
     bridge: ServiceProcess
     milvus: MilvusLite
+    embeddings: EmbeddingsScript
     folder: Path
     commands: list[asyncio.subprocess.Process] = field(default_factory=list)
 
@@ -117,7 +118,8 @@ async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
     folder = tmp_path / "docs"
     folder.mkdir()
     milvus = MilvusLite(tmp_path / "milvus")
-    async with FakeEmbeddings(EmbeddingsScript(delay=0.1)) as embeddings:
+    script = EmbeddingsScript()
+    async with FakeEmbeddings(script) as embeddings:
         with NatsServer() as nats:
             await asyncio.to_thread(milvus.start)
             environment = {
@@ -131,7 +133,7 @@ async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
                 "LOG_FORMAT": "text",
             }
             async with ServiceProcess("pipeline_bridge", environment) as bridge:
-                made = Stand(environment, bridge, milvus, folder)
+                made = Stand(environment, bridge, milvus, script, folder)
                 yield made
                 await made.close()
             milvus.stop()
@@ -166,19 +168,21 @@ async def check_the_end(stand: Stand, following: Following, count: int) -> None:
     assert stand.chunks() == [f"docs/{number:03}.md" for number in range(count)]
 
 
-# Four processes that each load pymilvus or start anew: seconds of CPU, and a busy machine has few of them.
-@pytest.mark.timeout(60)
 async def test_the_bridge_is_killed_half_way_and_the_run_succeeds_once(stand: Stand) -> None:
-    stand.write(30)
+    stand.write(10)
+    stand.embeddings.failures = [None] * 5
+    stand.embeddings.always = hang()
     following = await stand.trigger("killed")
-    await following.reaches(5)
+    await following.reaches(1)
+    stand.embeddings.always = None  # those that were asked hang until the step has ended
     await kill_the_bridge(stand)
-    await check_the_end(stand, following, 30)
+    await check_the_end(stand, following, 10)
 
 
 @pytest.mark.faults
 async def test_300_documents_while_the_step_and_five_bridges_are_killed(stand: Stand) -> None:
     stand.write(300)
+    stand.embeddings.delay = 0.1
     following = await stand.trigger("killed")
     await following.reaches(50)
     await kill_the_step(stand)

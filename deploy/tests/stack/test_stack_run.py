@@ -19,8 +19,6 @@ from handler_base.messages import ChatRequest
 from handler_base.testing.chat_caller import chat_caller
 from handler_base.testing.nats_server import free_port
 
-pytestmark = pytest.mark.timeout(90)  # each waits for processes that a busy machine starts slowly
-
 UP = "Ctrl-C stops everything."
 DOCUMENT = "# The boathouse\n\nThe boathouse was painted green in 1987 by the brothers Ashdown.\n"
 PORTS = ("NATS_PORT", "MILVUS_PORT", "REDIS_PORT", "INFERENCE_PORT")
@@ -175,7 +173,8 @@ async def test_it_goes_on_without_documents_and_without_memory(
     assert not any("sample documents" in line for line in lines)
 
 
-async def test_documents_that_cannot_be_ingested_are_one_line(
+@pytest.mark.faults
+async def test_a_stack_whose_documents_cannot_be_ingested_goes_on(
     run_stack: StackRunner, environment: dict[str, str]
 ) -> None:
     nothing = Path(environment["LOCAL_CORPUS"]).with_name("nothing")
