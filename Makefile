@@ -7,7 +7,7 @@ SOURCES := handler-base chat-handler voice-assistant stt-module tts-module pipel
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-faults alerts-check lint format typecheck bench eval images images-check images-record images-push up down compose-config manifests manifests-check pipelines docs question lock proto clean
+.PHONY: help install run test test-faults alerts-check lint format typecheck bench eval images images-check images-reproducible images-record images-push up down compose-config manifests manifests-check pipelines docs question lock proto clean
 
 help: ## Show the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ images: install ## Build the five images by docker, podman or buildah; TARGETS="
 
 images-check: install ## Start the images hardened, against a real nats-server
 	@$(BIN)/python -m deploy.images check $(TARGETS)
+
+images-reproducible: install ## Build the images twice from nothing and compare the layers
+	@$(BIN)/python -m deploy.images reproducible $(TARGETS)
 
 images-record: install ## Build all images and write down what they weigh
 	@$(BIN)/python -m deploy.images record

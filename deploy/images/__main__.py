@@ -1,4 +1,4 @@
-"""Builds, weighs, checks and pushes the images: ``python -m deploy.images``."""
+"""Builds, weighs, checks, compares and pushes the images: ``python -m deploy.images``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from deploy.images.build import build
 from deploy.images.check import check
 from deploy.images.engine import Engine, find_engine
 from deploy.images.layout import Layout, Packed
+from deploy.images.reproduce import reproduce
 from deploy.images.sizes import measure, over_budget, table, write_sizes
 from deploy.images.targets import APART, LOCAL, ROOT, SERVICES, image_name
 from handler_base.errors import FleetError, InvalidRequestError, NotFoundError, UpstreamError
@@ -40,7 +41,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.images", description=__doc__)
-    parser.add_argument("command", choices=["build", "record", "check", "push"])
+    parser.add_argument("command", choices=["build", "record", "check", "reproducible", "push"])
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="default: the five services")
     parser.add_argument("--engine", default=os.environ.get("ENGINE", ""), help="docker, podman or buildah")
     parser.add_argument("--prefix", default=os.environ.get("IMAGE_PREFIX") or _PREFIX, help="registry and path")
@@ -60,6 +61,8 @@ def _run(options: argparse.Namespace) -> int:
     engine = find_engine(options.engine)
     if options.command == "check":
         return _check(engine, targets, options.prefix, options.version)
+    if options.command == "reproducible":
+        return _reproduce(engine, targets, options)
     build(engine, targets, options.prefix, options.version, published_base=options.published_base)
     return _weigh(engine, targets, options)
 
@@ -94,6 +97,17 @@ def _check(engine: Engine, targets: Sequence[str], prefix: str, version: str) ->
         memory = f"{one.resident / 1e6:>7.0f} MB"
         print(f"{one.target:<18}{one.seconds:>10.2f} s{memory}  {one.user:<6} {verdict}", flush=True)
         bad += bool(one.faults)
+    return 1 if bad else 0
+
+
+def _reproduce(engine: Engine, targets: Sequence[str], options: argparse.Namespace) -> int:
+    layers = list(reproduce(engine, targets, options.prefix, options.version, published_base=options.published_base))
+    print(f"{'image':<18}layer  {'first build':<14}{'second build':<14}")
+    for one in layers:
+        first, second = (digest.removeprefix("sha256:")[:12] or "none" for digest in (one.first, one.second))
+        print(f"{one.target:<18}{one.number:>5}  {first:<14}{second:<14}{'equal' if one.equal else 'differs'}")
+    bad = sum(not one.equal for one in layers)
+    print(f"{bad} of {len(layers)} layers differ")
     return 1 if bad else 0
 
 

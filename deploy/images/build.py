@@ -24,7 +24,9 @@ _BASES: Final = {"BASE_IMAGE": "runtime", "BUILDER_IMAGE": "builder", "UV_IMAGE"
 _DEBIAN: Final = "docker.io/library/debian:trixie-slim"
 
 
-def build(engine: Engine, targets: Sequence[str], prefix: str, version: str, *, published_base: bool) -> None:
+def build(
+    engine: Engine, targets: Sequence[str], prefix: str, version: str, *, published_base: bool, cache: bool = True
+) -> None:
     """Build the targets, base first.
 
     Args:
@@ -33,13 +35,14 @@ def build(engine: Engine, targets: Sequence[str], prefix: str, version: str, *, 
         prefix: Of the images' names: a registry and a path in it.
         version: Tag of the images.
         published_base: Whether to build on published images from a registry in place of the small base.
+        cache: Whether layers of earlier builds may be used.
 
     Raises:
         UpstreamError: A build failed.
     """
-    arguments: list[str] = []
+    arguments = [] if cache else ["--no-cache"]
     if not published_base:
-        _build_base(engine)
+        _build_base(engine, arguments)
         for name, target in _BASES.items():
             arguments += ["--build-arg", f"{name}={_LOCAL}/{target}:{version}"]
             engine.run("tag", f"{_LOCAL}/{target}:current", f"{_LOCAL}/{target}:{version}")
@@ -51,14 +54,14 @@ def build(engine: Engine, targets: Sequence[str], prefix: str, version: str, *, 
             engine.build(_HERE / "Dockerfile", target, image_name(target, prefix, version), ROOT, arguments)
 
 
-def _build_base(engine: Engine) -> None:
+def _build_base(engine: Engine, options: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
         print("making the runtime base from Debian packages", flush=True)
         _make_archives(engine, context)
         shutil.copy(Path(sys.executable).with_name("uv"), context / "uv")
         for target in _BASES.values():
-            engine.build(_HERE / "base.Dockerfile", target, f"{_LOCAL}/{target}:current", context)
+            engine.build(_HERE / "base.Dockerfile", target, f"{_LOCAL}/{target}:current", context, options)
 
 
 def _make_archives(engine: Engine, context: Path) -> None:

@@ -68,6 +68,20 @@ class Engine:
             case _:
                 self.run("push", "--quiet", image, f"docker-archive:{archive}:{image}")
 
+    def layers(self, image: str) -> list[str]:
+        """Return the digests of an image's layers before compression, from the base up.
+
+        Raises:
+            UpstreamError: There is no such image.
+        """
+        command, digests = ["image", "inspect"], ".RootFS.Layers"
+        if self.name == "buildah":
+            command, digests = ["inspect", "--type", "image"], ".OCIv1.RootFS.DiffIDs"
+        said = self.ask(*command, "--format", "{{range " + digests + "}}{{println .}}{{end}}", image)
+        if not said:
+            raise UpstreamError(f"{self.name} does not know {image}.")
+        return said.split()
+
     def run(self, *arguments: str) -> None:
         """Run the engine, its output on the terminal where it fails.
 
