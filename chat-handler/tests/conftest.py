@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from chat_handler import ChatHandler, ChatSettings
-from handler_base.handler import Service
 from handler_base.testing.chat_caller import ChatCaller, chat_caller
 from handler_base.testing.inference import EmbeddingsScript, FakeEmbeddings, FakeLLM, FakeReranker, FakeTTS
 from handler_base.testing.island import DIMENSION, fill_island
 from handler_base.testing.milvus import MilvusLite, MilvusRestFront, milvus_lite
 from handler_base.testing.nats_server import NatsServer
 from handler_base.testing.redis_server import RedisServer
-
-StartChat = Callable[..., Awaitable[Service]]
+from handler_base.testing.services import StartService, services
 
 
 @pytest.fixture(scope="session")
@@ -34,17 +31,6 @@ def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
 async def front(milvus: MilvusLite) -> AsyncIterator[MilvusRestFront]:
     async with MilvusRestFront(milvus.uri) as running:
         yield running
-
-
-@pytest.fixture
-async def nats() -> AsyncIterator[NatsServer]:
-    """A server of this test alone, so that streams and consumers are new."""
-    server = NatsServer()
-    await server.start_async()
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture
@@ -88,29 +74,20 @@ def model_urls(llm: FakeLLM, embeddings: FakeEmbeddings, reranker: FakeReranker,
 
 
 @pytest.fixture
-async def start(nats: NatsServer, front: MilvusRestFront, model_urls: dict[str, str]) -> AsyncIterator[StartChat]:
+async def start(nats: NatsServer, front: MilvusRestFront, model_urls: dict[str, str]) -> AsyncIterator[StartService]:
     """Start chat handlers at the servers of the test; all of them are stopped at the end."""
-    async with AsyncExitStack() as stack:
-
-        async def start_one(**values: object) -> Service:
-            where = {
-                "nats_url": nats.url,
-                **model_urls,
-                "milvus_host": "127.0.0.1",
-                "milvus_port": front.port,
-                "llm_model": "fake-model",
-                "redis_url": "",
-                "archive_mode": "off",
-                "health_host": "127.0.0.1",
-                "health_port": 0,
-                "max_deliver": 1,
-            }
-            settings = ChatSettings.model_validate({**where, **values})
-            service = Service(ChatHandler(settings))
-            await service.start()
-            stack.push_async_callback(service.stop)
-            return service
-
+    async with services(
+        ChatHandler,
+        ChatSettings,
+        nats_url=nats.url,
+        **model_urls,
+        milvus_host="127.0.0.1",
+        milvus_port=front.port,
+        llm_model="fake-model",
+        redis_url="",
+        archive_mode="off",
+        max_deliver=1,
+    ) as start_one:
         yield start_one
 
 
@@ -121,7 +98,7 @@ async def caller(nats: NatsServer) -> AsyncIterator[ChatCaller]:
 
 
 @pytest.fixture
-async def chat(start: StartChat, caller: ChatCaller) -> ChatCaller:
+async def chat(start: StartService, caller: ChatCaller) -> ChatCaller:
     """A caller of a chat handler with the settings a test has when it names none."""
     await start()
     return caller

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from handler_base.handler import Service
 from handler_base.testing.nats_server import NatsServer
+from handler_base.testing.services import StartService, services
 from pipeline_bridge import BridgeSettings, PipelineBridge
 from pipeline_bridge.testing import FakeArgo, FakeKubeflow, PipelineCaller, pipeline_caller
-
-StartBridge = Callable[..., Awaitable[Service]]
 
 TABLE = """
 pipelines:
@@ -39,16 +36,6 @@ pipelines:
       fail: {type: boolean, default: false}
       file: {default: none}
 """
-
-
-@pytest.fixture
-async def nats() -> AsyncIterator[NatsServer]:
-    server = NatsServer()
-    await server.start_async()
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture
@@ -92,26 +79,18 @@ def _steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def start(nats: NatsServer, argo: FakeArgo, kubeflow: FakeKubeflow, table: Path) -> AsyncIterator[StartBridge]:
+async def start(nats: NatsServer, argo: FakeArgo, kubeflow: FakeKubeflow, table: Path) -> AsyncIterator[StartService]:
     """Start bridges; all of them are stopped at the end."""
-    async with AsyncExitStack() as stack:
-
-        async def start_one(**values: object) -> Service:
-            where = {
-                "nats_url": nats.url,
-                "argo_host": argo.url,
-                "kubeflow_host": kubeflow.url,
-                "kubeflow_poll": 0.05,
-                "pipelines_file": str(table),
-                "health_host": "127.0.0.1",
-                "health_port": 0,
-                "drain_timeout": 2,
-            }
-            service = Service(PipelineBridge(BridgeSettings.model_validate({**where, **values})))
-            await service.start()
-            stack.push_async_callback(service.stop)
-            return service
-
+    async with services(
+        PipelineBridge,
+        BridgeSettings,
+        nats_url=nats.url,
+        argo_host=argo.url,
+        kubeflow_host=kubeflow.url,
+        kubeflow_poll=0.05,
+        pipelines_file=str(table),
+        drain_timeout=2,
+    ) as start_one:
         yield start_one
 
 
@@ -122,7 +101,7 @@ async def caller(nats: NatsServer) -> AsyncIterator[PipelineCaller]:
 
 
 @pytest.fixture
-async def bridge(start: StartBridge, caller: PipelineCaller) -> PipelineCaller:
+async def bridge(start: StartService, caller: PipelineCaller) -> PipelineCaller:
     """A caller of a bridge with the settings a test has when it names none."""
     await start()
     return caller

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
 
 import pytest
 
-from handler_base.handler import Service
 from handler_base.testing.inference import FakeSTT
 from handler_base.testing.nats_server import NatsServer
+from handler_base.testing.services import StartService, services
 from handler_base.testing.stt_caller import SttCaller, stt_caller
 from stt_module import SttModule, SttSettings
-
-StartStt = Callable[..., Awaitable[Service]]
-
-
-@pytest.fixture
-async def nats() -> AsyncIterator[NatsServer]:
-    server = NatsServer()
-    await server.start_async()
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture
@@ -33,23 +20,10 @@ async def server() -> AsyncIterator[FakeSTT]:
 
 
 @pytest.fixture
-async def start(nats: NatsServer, server: FakeSTT) -> AsyncIterator[StartStt]:
+async def start(nats: NatsServer, server: FakeSTT) -> AsyncIterator[StartService]:
     """Start STT modules at the servers of the test; all of them are stopped at the end."""
-    async with AsyncExitStack() as stack:
-
-        async def start_one(**values: object) -> Service:
-            where = {
-                "nats_url": nats.url,
-                "whisper_url": server.url,
-                "health_host": "127.0.0.1",
-                "health_port": 0,
-                "drain_timeout": 2,
-            }
-            service = Service(SttModule(SttSettings.model_validate({**where, **values})))
-            await service.start()
-            stack.push_async_callback(service.stop)
-            return service
-
+    where = {"nats_url": nats.url, "whisper_url": server.url}
+    async with services(SttModule, SttSettings, **where, drain_timeout=2) as start_one:
         yield start_one
 
 
@@ -60,7 +34,7 @@ async def caller(nats: NatsServer) -> AsyncIterator[SttCaller]:
 
 
 @pytest.fixture
-async def stt(start: StartStt, caller: SttCaller) -> SttCaller:
+async def stt(start: StartService, caller: SttCaller) -> SttCaller:
     """A caller of a STT module with the settings a test has when it names none."""
     await start()
     return caller

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,9 @@ from handler_base.testing.island import DIMENSION, fill_island
 from handler_base.testing.milvus import MilvusLite, MilvusRestFront, milvus_lite
 from handler_base.testing.nats_server import NatsServer
 from handler_base.testing.redis_server import RedisServer
+from handler_base.testing.services import StartService, services
 from handler_base.testing.voice_caller import VoiceCaller, voice_caller
 from voice_assistant import VoiceHandler, VoiceSettings
-
-StartVoice = Callable[..., Awaitable[Service]]
 
 
 @pytest.fixture(scope="session")
@@ -33,17 +31,6 @@ def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
 async def front(milvus: MilvusLite) -> AsyncIterator[MilvusRestFront]:
     async with MilvusRestFront(milvus.uri) as running:
         yield running
-
-
-@pytest.fixture
-async def nats() -> AsyncIterator[NatsServer]:
-    """A server of this test alone, so that streams and consumers are new."""
-    server = NatsServer()
-    await server.start_async()
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture
@@ -96,7 +83,7 @@ def model_urls(
 
 
 @pytest.fixture
-def start(start_bare: StartVoice, front: MilvusRestFront) -> StartVoice:
+def start(start_bare: StartService, front: MilvusRestFront) -> StartService:
     """Start voice assistants at the servers of the test; all of them are stopped at the end."""
 
     async def start_one(**values: object) -> Service:
@@ -106,27 +93,19 @@ def start(start_bare: StartVoice, front: MilvusRestFront) -> StartVoice:
 
 
 @pytest.fixture
-async def start_bare(nats: NatsServer, model_urls: dict[str, str]) -> AsyncIterator[StartVoice]:
+async def start_bare(nats: NatsServer, model_urls: dict[str, str]) -> AsyncIterator[StartService]:
     """The same without documents, which take long to start."""
-    async with AsyncExitStack() as stack:
-
-        async def start_one(**values: object) -> Service:
-            where = {
-                "nats_url": nats.url,
-                **model_urls,
-                "milvus_host": "127.0.0.1",
-                "milvus_port": 1,
-                "llm_model": "fake-model",
-                "redis_url": "",
-                "health_host": "127.0.0.1",
-                "health_port": 0,
-                "max_deliver": 1,
-            }
-            service = Service(VoiceHandler(VoiceSettings.model_validate({**where, **values})))
-            await service.start()
-            stack.push_async_callback(service.stop)
-            return service
-
+    async with services(
+        VoiceHandler,
+        VoiceSettings,
+        nats_url=nats.url,
+        **model_urls,
+        milvus_host="127.0.0.1",
+        milvus_port=1,
+        llm_model="fake-model",
+        redis_url="",
+        max_deliver=1,
+    ) as start_one:
         yield start_one
 
 
@@ -137,7 +116,7 @@ async def caller(nats: NatsServer) -> AsyncIterator[VoiceCaller]:
 
 
 @pytest.fixture
-async def voice(start: StartVoice, caller: VoiceCaller) -> VoiceCaller:
+async def voice(start: StartService, caller: VoiceCaller) -> VoiceCaller:
     """A caller of a voice assistant with the settings a test has when it names none."""
     await start()
     return caller

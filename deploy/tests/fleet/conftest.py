@@ -13,16 +13,6 @@ from handler_base.testing.service_process import ServiceProcess
 
 
 @pytest.fixture
-async def nats() -> AsyncIterator[NatsServer]:
-    server = NatsServer()
-    await server.start_async()
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-@pytest.fixture
 async def llm() -> AsyncIterator[FakeLLM]:
     async with FakeLLM() as server:
         yield server

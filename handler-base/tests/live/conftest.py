@@ -124,16 +124,6 @@ StartWords = Callable[..., Awaitable[Replica]]
 
 
 @pytest.fixture
-async def nats() -> AsyncIterator[NatsServer]:
-    server = NatsServer()
-    await server.start_async()
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-@pytest.fixture
 async def start(nats: NatsServer) -> AsyncIterator[StartWords]:
     async with AsyncExitStack() as stack:
 

@@ -8,7 +8,7 @@ import pytest
 
 from handler_base.testing.nats_server import NatsServer
 
-__all__ = ["nats_server", "nats_url"]
+__all__ = ["nats", "nats_server", "nats_url"]
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +22,10 @@ def nats_server() -> Iterator[NatsServer]:
 def nats_url(nats_server: NatsServer) -> str:
     """Address of the shared nats-server."""
     return nats_server.url
+
+
+@pytest.fixture
+def nats() -> Iterator[NatsServer]:
+    """A nats-server of this test alone, so that streams and consumers are new, and it may be killed."""
+    with NatsServer() as server:
+        yield server

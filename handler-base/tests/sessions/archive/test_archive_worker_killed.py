@@ -214,16 +214,6 @@ class Killer:
 
 
 @pytest.fixture
-async def nats() -> AsyncIterator[NatsServer]:
-    server = NatsServer()
-    await server.start_async()
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-@pytest.fixture
 async def connection(nats: NatsServer) -> AsyncIterator[NatsConnection]:
     opened = NatsConnection(ConnectionOptions(servers=(nats.url,), name="test"))
     await opened.connect()
