@@ -13,7 +13,7 @@ from handler_base.handler import Service
 from handler_base.messages import VOICE_EVENTS, DomainEvent, VoiceRequest, decode
 from handler_base.messages.streams import AI_EVENTS
 from handler_base.sessions import Preferences, SessionStore
-from handler_base.sessions.archive.events import ARCHIVED_SUBJECTS, archived_message
+from handler_base.sessions.archive.events import MESSAGE_SUBJECTS, archived_message
 from handler_base.testing.inference import FakeEmbeddings, FakeLLM, FakeSTT, FakeTTS, hang, wav_file
 from handler_base.testing.nats_server import NatsServer
 from handler_base.testing.redis_server import RedisServer
@@ -205,7 +205,7 @@ async def test_the_archive_takes_the_question_and_the_answer(
     taken = [
         message
         for event in await events_of(nats, len(VOICE_EVENTS) - 1)
-        if (subject := f"ai.voice.event.{event.name}") in ARCHIVED_SUBJECTS
+        if (subject := f"ai.voice.event.{event.name}") in MESSAGE_SUBJECTS
         and (message := archived_message(subject, event, position=1, stored_at=datetime.now(UTC)))
     ]
     assert [(message.kind, message.role, message.content) for message in taken] == [

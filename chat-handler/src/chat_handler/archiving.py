@@ -89,7 +89,7 @@ class ArchiveHandler(Handler[ChatSettings]):
     """Archives, and answers nothing: for an archive that is scaled and restarted apart from the chat."""
 
     name: ClassVar[str] = "chat-archive"
-    description: ClassVar[str] = "Keeps conversations in a database."
+    description: ClassVar[str] = "Keeps conversations, and runs of pipelines, in a database."
     publishes: ClassVar[tuple[str, ...]] = (CHAT_EVENT.format(name="message_stored"),)
 
     @classmethod

@@ -294,7 +294,7 @@ VOICE_EVENT = Subject(
     "ai.voice.event.{name}", (DomainEvent,), (VOICE, STT, TTS), (CLIENT,), "What happened in the voice services.", MIB
 )
 PIPELINE_EVENT = Subject(
-    "ai.pipeline.event.{name}", (DomainEvent,), (PIPELINE,), (CLIENT,), "What happened to pipeline runs."
+    "ai.pipeline.event.{name}", (DomainEvent,), (PIPELINE,), (CHAT, CLIENT), "What happened to pipeline runs."
 )
 DEAD_LETTER = Subject(
     "ai.dlq.{stream}.{consumer}",

@@ -12,7 +12,7 @@ from handler_base.config import ArchiveSettings
 from handler_base.errors import InvalidRequestError, UpstreamUnavailableError
 from handler_base.messages import DomainEvent, decode, encode
 from handler_base.messages.streams import AI_DEAD_LETTER, AI_EVENTS
-from handler_base.messages.subjects import CHAT_EVENT
+from handler_base.messages.subjects import CHAT_EVENT, PIPELINE_EVENT
 from handler_base.nats_client import (
     ApiError,
     ConnectionOptions,
@@ -25,7 +25,7 @@ from handler_base.nats_client import (
     StreamReader,
 )
 from handler_base.nats_client.jetstream_api import ConsumerInfo
-from handler_base.sessions.archive import Archive
+from handler_base.sessions.archive import Archive, PipelineRun
 from handler_base.sessions.archive.worker import DURABLE, ArchiveWorker
 from handler_base.sessions.conversation import ChatMessage
 from handler_base.testing.waiting import wait_until
@@ -44,7 +44,7 @@ class DifficultArchive(Archive):
         url: Its address.
         away: Whether storing fails.
         forgets_to_answer: Whether the next storing works and says that it failed.
-        refused: Ids of messages it does not take.
+        refused: Ids of messages, and request ids of runs, it does not take.
         gate: What storing waits for before it begins.
         answer: What it waits for before it says that it is done.
         attempts: How many times it was asked to store.
@@ -79,6 +79,15 @@ class DifficultArchive(Archive):
             self.forgets_to_answer = False
             raise UpstreamUnavailableError("The archive is away.")
         return new
+
+    async def store_run(self, run: PipelineRun) -> None:
+        """Store a run, or fail as told."""
+        self.attempts += 1
+        if self.away:
+            raise UpstreamUnavailableError("The archive is away.")
+        if run.request_id in self.refused:
+            raise InvalidRequestError("The archive refuses a run.")
+        await super().store_run(run)
 
 
 def said(number: int, **fields: Any) -> DomainEvent:  # noqa: ANN401 - fields of the event
@@ -153,6 +162,19 @@ class ArchiveBench:
         await asyncio.gather(*(self.publish(CHAT_EVENT.format(name=event.name), encode(event)) for event in events))
         return [event.id for event in events]
 
+    async def tell_run(
+        self,
+        name: str,
+        *,
+        request_id: str = "run",
+        occurred_at: str = "",
+        **data: Any,  # noqa: ANN401 - of the event
+    ) -> None:
+        """Have the stream store an event of a run."""
+        moment = occurred_at or datetime.now(UTC).isoformat()
+        event = DomainEvent(name=name, request_id=request_id, occurred_at=moment, data=data)
+        await self.publish(PIPELINE_EVENT.format(name=name), encode(event))
+
     async def publish(self, subject: str, payload: bytes) -> None:
         """Have the stream store any body."""
         self._last = max(self._last, (await self.connection.jetstream_publish(subject, payload)).sequence)
@@ -167,6 +189,12 @@ class ArchiveBench:
         if isinstance(found, ApiError):
             raise RuntimeError(found.description)  # noqa: TRY004 - an answer of the server, not a wrong type
         return found
+
+    async def delete_consumer(self) -> None:
+        """Have the server forget what was delivered."""
+        deleted = await JetStreamApi(self.connection).delete_consumer(AI_EVENTS.name, DURABLE)
+        if isinstance(deleted, ApiError):
+            raise RuntimeError(deleted.description)  # noqa: TRY004 - an answer of the server, not a wrong type
 
     async def all_finished(self) -> None:
         """Wait until every event that was told was acknowledged."""

@@ -27,7 +27,7 @@ _SHARED = "emptied"
 _EMPTY = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid();
-    TRUNCATE messages, conversations, forgotten_users
+    TRUNCATE messages, conversations, forgotten_users, pipeline_runs
 """
 
 

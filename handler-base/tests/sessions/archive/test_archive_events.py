@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from handler_base.errors import InvalidRequestError
 from handler_base.messages import CHAT_EVENTS, PIPELINE_EVENTS, VOICE_EVENTS, DomainEvent
 from handler_base.messages.subjects import CHAT_EVENT, PIPELINE_EVENT, VOICE_EVENT
-from handler_base.sessions.archive.events import ARCHIVED_SUBJECTS, archived_message
+from handler_base.sessions.archive.events import MESSAGE_SUBJECTS, archived_message
 from handler_base.sessions.conversation import ChatMessage
 
 STORED = datetime(2030, 5, 1, 12, 0, 1, tzinfo=UTC)
@@ -129,8 +129,8 @@ def test_no_other_event_tells_of_a_message() -> None:
         )
         for name in names
     }
-    assert every > set(ARCHIVED_SUBJECTS)
-    for subject in every - set(ARCHIVED_SUBJECTS):
+    assert every > set(MESSAGE_SUBJECTS)
+    for subject in every - set(MESSAGE_SUBJECTS):
         with pytest.raises(InvalidRequestError):
             message(subject)
 
@@ -182,7 +182,7 @@ values = st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), s
 
 
 @given(
-    subject=st.sampled_from(ARCHIVED_SUBJECTS),
+    subject=st.sampled_from(MESSAGE_SUBJECTS),
     fields=st.fixed_dictionaries(
         {},
         optional={

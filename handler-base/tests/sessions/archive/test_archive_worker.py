@@ -9,7 +9,7 @@ import pytest
 
 from handler_base.messages import DomainEvent, encode
 from handler_base.messages.streams import AI_EVENTS
-from handler_base.messages.subjects import CHAT_EVENT, VOICE_EVENT
+from handler_base.messages.subjects import CHAT_EVENT, PIPELINE_EVENT, VOICE_EVENT
 from handler_base.sessions.archive.worker import DURABLE
 from handler_base.sessions.conversation import ChatMessage
 from handler_base.telemetry import metrics
@@ -184,3 +184,60 @@ async def test_what_retention_would_remove_at_once_is_not_archived(bench: Archiv
     await bench.all_finished()
     assert await bench.archived() == ids
     assert await bench.dead_letters() == []
+
+
+async def test_a_run_is_archived_as_its_events_tell_it(bench: ArchiveBench) -> None:
+    await bench.start()
+    await bench.tell_run("trigger_received", pipeline="two")
+    await bench.tell_run("run_created", pipeline="two", engine="argo", run_id="w-1", parameters='{"top-k":5}')
+    await bench.tell_run("step_started", run_id="w-1", step="embed")
+    await bench.tell_run("step_completed", run_id="w-1", step="embed", succeeded=False)
+    await bench.tell_run("run_completed", run_id="w-1", pipeline="two", status="failed", error="It broke.")
+    ids = await bench.tell(0)
+    await bench.all_finished()
+    (run,) = await bench.archive.runs()
+    assert (run.request_id, run.run_id, run.pipeline, run.engine) == ("run", "w-1", "two", "argo")
+    assert (run.status, run.error, run.parameters) == ("failed", "It broke.", {"top-k": 5})
+    assert run.started_at is not None
+    assert run.finished_at is not None
+    assert run.submitted_at <= run.started_at <= run.finished_at
+    assert await bench.archived() == ids
+    assert await bench.dead_letters() == []
+    assert metrics.CONSUMER_LAG.of(AI_EVENTS.name, DURABLE)._value.get() == 0
+
+
+async def test_an_event_of_a_run_that_is_delivered_again_changes_nothing(bench: ArchiveBench) -> None:
+    first = await bench.start()
+    for name in ("run_created", "step_started", "run_completed"):
+        await bench.tell_run(name, pipeline="two", status="succeeded")
+    await bench.all_finished()
+    before = await bench.archive.runs()
+    await first.stop(timedelta(seconds=1))
+    await bench.delete_consumer()
+    # A new consumer has all of the stream delivered once more.
+    await bench.start()
+    await wait_until(lambda: bench.archive.attempts == 6)
+    await bench.all_finished()
+    assert await bench.archive.runs() == before
+
+
+async def test_a_run_is_kept_whose_messages_would_be_too_old(bench: ArchiveBench) -> None:
+    await bench.start(message_retention_days=3)
+    await bench.tell_run("run_created", occurred_at=(datetime.now(UTC) - timedelta(days=40)).isoformat())
+    await bench.all_finished()
+    assert [run.request_id for run in await bench.archive.runs()] == ["run"]
+
+
+async def test_a_run_that_cannot_be_archived_is_given_up(bench: ArchiveBench) -> None:
+    bench.archive.refused = {"refused"}
+    await bench.start()
+    await bench.tell_run("run_created", request_id="refused")
+    await bench.tell_run("run_completed", request_id="odd", status="sideways")
+    await bench.tell_run("run_created")
+    await bench.all_finished()
+    assert [run.request_id for run in await bench.archive.runs()] == ["run"]
+    letters = {letter.origin.subject: letter.description for letter in await bench.dead_letters()}
+    assert letters == {
+        PIPELINE_EVENT.format(name="run_created"): "The archive refuses a run.",
+        PIPELINE_EVENT.format(name="run_completed"): "The event does not tell how the run ended.",
+    }

@@ -15,8 +15,9 @@ import pytest
 from handler_base.clients import HttpPool, llm_client
 from handler_base.config import InferenceSettings
 from handler_base.errors import UpstreamUnavailableError
-from handler_base.sessions.archive import Archive
+from handler_base.sessions.archive import Archive, PipelineRun
 from handler_base.sessions.archive.titles import Titler
+from handler_base.telemetry import metrics
 from handler_base.testing.archive_bench import ArchiveBench, DifficultArchive
 from handler_base.testing.inference import FakeLLM, LLMScript
 from handler_base.testing.nats_server import NatsServer
@@ -133,11 +134,11 @@ async def test_a_forgotten_user_is_not_told_of(bench: ArchiveBench) -> None:
 
 async def test_old_messages_are_removed_soon_after_the_start_and_again(bench: ArchiveBench) -> None:
     class Failing(Archive):
-        runs = 0
+        times = 0
 
         async def expire(self, before: datetime) -> int:
-            self.runs += 1
-            if self.runs == 1:
+            self.times += 1
+            if self.times == 1:
                 raise UpstreamUnavailableError
             assert timedelta(days=9) < datetime.now(UTC) - before < timedelta(days=11)
             return await super().expire(before)
@@ -149,7 +150,7 @@ async def test_old_messages_are_removed_soon_after_the_start_and_again(bench: Ar
     await bench.all_finished()
     assert await bench.archived() == [*ids, *old]
     worker = await bench.start(archive=failing, message_retention_days=10, expire_every=SECOND / 5)
-    await wait_until(lambda: failing.runs >= 3)
+    await wait_until(lambda: failing.times >= 3)
     assert await bench.archived() == ids
     await worker.stop(SECOND)
     await failing.close()
@@ -225,3 +226,57 @@ async def test_a_server_that_is_killed_and_comes_back_misses_nothing(nats: NatsS
         assert await bench.archived() == ids
         assert sorted(event.id for event in await bench.stored_events()) == sorted(f"{each}/stored" for each in ids)
     postgres.close()
+
+
+async def test_runs_wait_for_a_database_that_is_away(bench: ArchiveBench) -> None:
+    worker = await bench.start()
+    bench.archive.away = True
+    await bench.tell_run("run_created", pipeline="two")
+    await bench.tell_run("run_completed", status="succeeded")
+    await wait_until(lambda: "away" in worker.trouble and bench.archive.attempts >= 4)
+    assert (await bench.consumer()).num_ack_pending == 2
+    bench.archive.away = False
+    await bench.all_finished()
+    (run,) = await bench.archive.runs()
+    assert (run.request_id, run.pipeline, run.status) == ("run", "two", "succeeded")
+    assert worker.healthy
+    assert (await bench.consumer()).num_redelivered == 0
+
+
+async def test_a_run_that_cannot_be_written_when_it_stops_is_handed_back(bench: ArchiveBench) -> None:
+    first = await bench.start()
+    bench.archive.away = True
+    await bench.tell_run("run_created")
+    await wait_until(lambda: "away" in first.trouble)
+    await first.stop(SECOND)
+    bench.archive.away = False
+    assert await bench.archive.runs() == []
+    await bench.start()
+    await bench.all_finished()
+    assert [run.request_id for run in await bench.archive.runs()] == ["run"]
+
+
+async def test_a_fault_in_a_run_does_not_end_the_archiving(bench: ArchiveBench) -> None:
+    class Faulty(DifficultArchive):
+        async def store_run(self, run: PipelineRun) -> None:
+            raise ZeroDivisionError
+
+    faulty = Faulty(bench.archive.url)
+    swallowed = metrics.SWALLOWED_ERRORS.of("archive.run")
+    before = swallowed._value.get()
+    worker = bench.worker(archive=faulty)
+    await worker.start()
+    await bench.tell_run("run_created")
+    ids = await bench.tell(0)
+    await wait_until(lambda: swallowed._value.get() > before and faulty.batches)
+    assert faulty.batches == [ids]
+    assert worker.healthy
+
+    async def left() -> bool:
+        return (await bench.consumer()).num_ack_pending == 1
+
+    # The message is done with, and the run is kept for a later attempt.
+    await wait_until(left)
+    assert await bench.dead_letters() == []
+    await worker.stop(SECOND)
+    await faulty.close()

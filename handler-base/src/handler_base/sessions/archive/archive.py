@@ -1,4 +1,4 @@
-"""The archive: every conversation, as long as it is kept."""
+"""The archive: every conversation, as long as it is kept, and every run of a pipeline, for good."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from handler_base.sessions.archive.queries import (
 )
 from handler_base.sessions.archive.records import StoredConversation, UsageRow
 from handler_base.sessions.archive.rows import file_moment, message_rows, server_moment
+from handler_base.sessions.archive.runs import PipelineRun, read_runs, write_run
 from handler_base.sessions.archive.schema import HEAD
 from handler_base.sessions.archive.writing import update_title, write_to_file, write_to_server
 from handler_base.sessions.conversation import ChatMessage
@@ -37,7 +38,7 @@ _MAX_LIMIT: Final = 10_000
 
 
 class Archive:
-    """Conversations in PostgreSQL, or in a SQLite file.
+    """Conversations and runs of pipelines in PostgreSQL, or in a SQLite file.
 
     Every method raises `UpstreamUnavailableError` when the database is away or took too long; the same call may then be
     made again, and works again once the database does.
@@ -114,6 +115,22 @@ class Archive:
         """Return which of some messages are stored."""
         return await self._database.run("read", partial(read_known, ids=ids))
 
+    async def store_run(self, run: PipelineRun) -> None:
+        """Store what is told of a run, beside what is known of it; in any order, and again without effect.
+
+        Raises:
+            InvalidRequestError: The database refuses the row.
+            UpstreamUnavailableError: The database is away. Whether it is stored is not known: store it again.
+        """
+        await self._database.run("write", partial(write_run, run=run))
+
+    async def runs(
+        self, *, request_id: str = "", pipeline: str = "", status: str = "", limit: int = 50
+    ) -> list[PipelineRun]:
+        """Return runs of pipelines, newest first: of one request, of one pipeline, with one status, or all."""
+        chosen = partial(read_runs, request_id=request_id, pipeline=pipeline, status=status, limit=_checked(limit))
+        return await self._database.run("read", chosen)
+
     async def conversations(self, *, user_id: str = "", limit: int = 50) -> list[StoredConversation]:
         """Return the conversations of a user, or of all, by last activity, newest first."""
         return await self._database.run("read", partial(read_conversations, user_id=user_id, limit=_checked(limit)))
@@ -148,7 +165,7 @@ class Archive:
         return await self._database.run("read", partial(read_identifiers, user_id=user_id))
 
     async def expire(self, before: datetime) -> int:
-        """Delete messages from before a moment, and the conversations that leaves empty.
+        """Delete messages from before a moment, and the conversations that leaves empty. Runs stay.
 
         Returns:
             How many messages.
@@ -157,6 +174,8 @@ class Archive:
 
     async def forget(self, user_id: str, at: datetime) -> int:
         """Delete all a user said, and was told, up to a moment, and let nothing of it in for a day.
+
+        Runs that the user triggered stay, without the user's id and the parameters.
 
         Returns:
             How many messages.

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handler_base.sessions.archive.database import Database
 from handler_base.sessions.archive.rows import hash_of
+from handler_base.sessions.archive.runs import forget_in_runs
 from handler_base.sessions.archive.schema import conversations, forgotten, messages
 from handler_base.sessions.archive.writing import FORGETTING, insert_or_update
 
@@ -46,6 +47,8 @@ async def delete_older(database: Database, before: datetime) -> int:
 async def forget_user(database: Database, user_id: str, at: datetime) -> int:
     """Delete what a user said, and was told, up to a moment; and let nothing of it in any more.
 
+    Runs that the user triggered stay, and tell no more who it was or with what.
+
     Stopped half way, it is to be called again.
 
     Returns:
@@ -56,6 +59,7 @@ async def forget_user(database: Database, user_id: str, at: datetime) -> int:
     deleted = await _delete_messages(database, said, all_of_them=True)
     while await database.run("write", partial(_delete_empty, which=conversations.c.user_id == user_id)):
         pass
+    await database.run("write", partial(forget_in_runs, user_id=user_id, at=at))
     await database.run("write", partial(_begin_anew, user_id=user_id, at=at))
     if database.is_sqlite:
         await database.truncate_write_ahead_log()

@@ -1,4 +1,4 @@
-"""From domain events to the messages of the archive."""
+"""From domain events to the messages of the archive, and its runs of pipelines."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Final
 
 from handler_base.errors import InvalidRequestError
 from handler_base.messages import DomainEvent
-from handler_base.messages.subjects import CHAT_EVENT, VOICE_EVENT
+from handler_base.messages.domain import RunState
+from handler_base.messages.subjects import CHAT_EVENT, PIPELINE_EVENT, VOICE_EVENT
+from handler_base.sessions.archive.runs import PipelineRun, read_parameters
 from handler_base.sessions.conversation import ChatMessage, Kind, Role
 
-__all__ = ["ARCHIVED_SUBJECTS", "archived_message"]
+__all__ = ["MESSAGE_SUBJECTS", "RUN_SUBJECTS", "archived_message", "archived_run"]
 
 _SAID: Final[dict[str, tuple[Kind, Role]]] = {
     CHAT_EVENT.format(name="message_received"): ("chat", "user"),
@@ -21,8 +23,17 @@ _SAID: Final[dict[str, tuple[Kind, Role]]] = {
     VOICE_EVENT.format(name="llm_response_generated"): ("voice", "assistant"),
 }
 
-ARCHIVED_SUBJECTS: Final = tuple(_SAID)
+MESSAGE_SUBJECTS: Final = tuple(_SAID)
 """Subjects of the events that tell what somebody said; all others are no messages of a conversation."""
+
+_RUN_CREATED: Final = PIPELINE_EVENT.format(name="run_created")
+_STEP_STARTED: Final = PIPELINE_EVENT.format(name="step_started")
+_RUN_COMPLETED: Final = PIPELINE_EVENT.format(name="run_completed")
+
+RUN_SUBJECTS: Final = (_RUN_CREATED, _STEP_STARTED, _RUN_COMPLETED)
+"""Subjects of the events that tell where a run stands: that an engine has it, that it began, and that it ended."""
+
+_ENDS: Final = {state.value: state for state in RunState if state.final}
 
 # What a recording says is known once it is transcribed; a question of a live session comes transcribed, by stt-module,
 # which knows neither who asked nor in which conversation.
@@ -37,7 +48,7 @@ def archived_message(subject: str, event: DomainEvent, *, position: int, stored_
     """Return the message an event tells of; None for a step of a spoken question at which no text is told.
 
     Args:
-        subject: What the event was published on; one of `ARCHIVED_SUBJECTS`.
+        subject: What the event was published on; one of `MESSAGE_SUBJECTS`.
         event: It.
         position: Its sequence in the stream.
         stored_at: When the stream took it: nothing was said later than that, and where the event does not say when
@@ -75,6 +86,51 @@ def archived_message(subject: str, event: DomainEvent, *, position: int, stored_
         premium=data.get("premium") is True,
         status=_text(data.get("status")) or "complete",
         latency_ms=_number(data.get("latency_ms")),
+    )
+
+
+def archived_run(subject: str, event: DomainEvent, *, stored_at: datetime) -> PipelineRun:
+    """Return what an event tells of a run.
+
+    Args:
+        subject: What the event was published on; one of `RUN_SUBJECTS`.
+        event: It.
+        stored_at: When the stream took it; see `archived_message`.
+
+    Raises:
+        InvalidRequestError: It is no such event, or it tells of no run: an id is missing or malformed, or a run ended
+            in no way that there is.
+    """
+    data = event.data
+    moment = _moment(event.occurred_at, stored_at)
+    started_at = finished_at = None
+    error = ""
+    if subject == _RUN_CREATED:
+        status = RunState.PENDING
+    elif subject == _STEP_STARTED:
+        status = RunState.RUNNING
+        started_at = moment
+    elif subject == _RUN_COMPLETED:
+        ended = _ENDS.get(_text(data.get("status")))
+        if ended is None:
+            raise InvalidRequestError("The event does not tell how the run ended.")
+        status = ended
+        finished_at = _moment(_text(data.get("finished_at")) or event.occurred_at, stored_at)
+        error = _text(data.get("error"))
+    else:
+        raise InvalidRequestError("The event tells of no run.")
+    return PipelineRun(
+        request_id=event.request_id,
+        status=status,
+        submitted_at=_moment(_text(data.get("submitted_at")) or event.occurred_at, stored_at),
+        run_id=_text(data.get("run_id")),
+        pipeline=_text(data.get("pipeline")),
+        engine=_text(data.get("engine")),
+        user_id=event.user_id,
+        parameters=read_parameters(_text(data.get("parameters"))),
+        started_at=started_at,
+        finished_at=finished_at,
+        error=error,
     )
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from handler_base.errors import InternalError
 from handler_base.sessions.archive.addresses import Postgres, Sqlite
 from handler_base.sessions.archive.database import Database
-from handler_base.sessions.archive.schema import HEAD, REVISIONS, VERSION_TABLE
+from handler_base.sessions.archive.schema import HEAD, REVISIONS, VERSION_TABLE, metadata
 
 __all__ = ["Migration", "check_revision", "migrate", "stored_revision"]
 
@@ -109,7 +109,7 @@ def _upgrade(connection: Connection) -> Migration:
     if check_revision(before):
         return Migration(before, before)
     tables = set(inspect(connection).get_table_names())
-    if not before and tables & {"conversations", "messages", "forgotten_users"}:
+    if not before and tables & metadata.tables.keys():
         raise InternalError("The archive's database holds tables of other makers with the archive's names.")
     # Alembic is most of what a migration costs, and most starts have nothing to migrate.
     from alembic import command  # noqa: PLC0415

@@ -39,9 +39,10 @@ __all__ = [
     "forgotten",
     "messages",
     "metadata",
+    "pipeline_runs",
 ]
 
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002")
 """Every revision of the schema this code knows, oldest first. Kept here so that Alembic is loaded only to migrate."""
 
 HEAD: Final = REVISIONS[-1]
@@ -139,3 +140,24 @@ forgotten = Table(
     Column("forgotten_at", UtcDateTime, nullable=False),
 )
 """Users whose data was deleted; what still comes in from before that moment is left out."""
+
+pipeline_runs = Table(
+    "pipeline_runs",
+    metadata,
+    Column("request_id", String(LONGEST_ID), primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("pipeline", Text, nullable=False),
+    Column("engine", Text, nullable=False),
+    # Of these two nothing is what was not told yet, and empty what is not to be told any more: a forgotten user's.
+    Column("user_id", String(LONGEST_ID), nullable=True),
+    Column("parameters", Text, nullable=True),
+    Column("status", String(16), nullable=False),
+    Column("submitted_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime, nullable=True),
+    Column("finished_at", UtcDateTime, nullable=True),
+    Column("error", Text, nullable=False),
+    CheckConstraint("status IN ('pending', 'running', 'succeeded', 'failed')", name="ck_pipeline_runs_status"),
+    Index("ix_pipeline_runs_submitted_at", "submitted_at"),
+    Index("ix_pipeline_runs_user", "user_id"),
+)
+"""Runs of pipelines, kept for good; `parameters` is JSON."""

@@ -1,8 +1,9 @@
-"""Writes what is said, as the domain events tell it, into the archive: each message once.
+"""Writes what the domain events tell into the archive: what is said, each message once, and runs of pipelines.
 
 An event is acknowledged when its message is committed and the stream has the `message_stored` that tells so. A
 process that dies anywhere on the way leaves the event to be delivered again; the message's id keeps it from being
-stored twice, and the id of `message_stored` keeps that from being told twice.
+stored twice, and the id of `message_stored` keeps that from being told twice. What an event tells of a run is written
+by itself, and again without effect: runs are few.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from handler_base.nats_client.headers import CONTENT_TYPE, header
 from handler_base.sessions.archive._announcing import Announcer
 from handler_base.sessions.archive._pauses import Pauses, StoppedError, sleep_unless
 from handler_base.sessions.archive._retention import ExpiringStore, Retention
-from handler_base.sessions.archive.events import ARCHIVED_SUBJECTS, archived_message
+from handler_base.sessions.archive._run_writing import RunStore, RunWriter
+from handler_base.sessions.archive.events import MESSAGE_SUBJECTS, RUN_SUBJECTS, archived_message, archived_run
+from handler_base.sessions.archive.runs import PipelineRun
 from handler_base.sessions.conversation import ChatMessage
 from handler_base.telemetry import metrics
 
@@ -46,7 +49,7 @@ _AFTER_A_FAULT: Final = timedelta(seconds=30)
 _LAST_MOMENT: Final = 1.0
 
 
-class ArchiveStore(ExpiringStore, Protocol):
+class ArchiveStore(ExpiringStore, RunStore, Protocol):
     """What the worker needs of the archive."""
 
     async def open(self, *, migrate: bool = True) -> None:
@@ -130,6 +133,7 @@ class ArchiveWorker:
         self._waiting: dict[tuple[str, str], _Held] = {}
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._runs = RunWriter(archive, self._stopping, report=self._report, give_up=self._give_up)
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: asyncio.Task[None] | None = None
         self._behind = 0
@@ -188,10 +192,10 @@ class ArchiveWorker:
             try:
                 await attempt()
             except FleetError as error:
-                self._failed(error.message)
+                self._report(error.message)
             except Exception:
                 # Whatever a start fails with, what runs beside it must go on, and it may work later.
-                self._failed("The archive cannot be started.")
+                self._report("The archive cannot be started.")
                 log.exception("the archive cannot be started")
             else:
                 return
@@ -213,6 +217,9 @@ class ArchiveWorker:
         except FleetError as error:
             self._spawn(self._give_up(delivery, error))
             return
+        if isinstance(message, PipelineRun):
+            self._spawn(self._keep(delivery, message))
+            return
         if message is None or self._retention.too_old(message.created_at):
             self._spawn(delivery.ack())
             return
@@ -223,6 +230,11 @@ class ArchiveWorker:
 
     async def _give_up(self, delivery: Delivery, error: FleetError) -> None:
         await self._dead_letters.bury(delivery, reason=error.type.value, description=error.message)
+
+    async def _keep(self, delivery: Delivery, run: PipelineRun) -> None:
+        await self._runs.write(delivery, run)
+        # They are stored beside each other: the one that is done last need not be the last that came.
+        self._lag.set(self._consumer.lag)
 
     async def _archive_next(self) -> None:
         """Wait for a batch and see it through."""
@@ -291,7 +303,7 @@ class ArchiveWorker:
             except InvalidRequestError as error:
                 return await self._isolate(batch, error)
             except FleetError as error:
-                self._failed(error.message)
+                self._report(error.message)
             else:
                 self._problem = ""
                 return [held for held in batch if held.message.id in told]
@@ -335,14 +347,16 @@ class ArchiveWorker:
                 log.error("a stored message cannot be told of", extra={"error_type": type(error).__name__})
             due = [held for held, result in zip(due, told, strict=True) if isinstance(result, _AWAY)]
             if due:
-                self._failed("The stream of domain events cannot store right now.")
+                self._report("The stream of domain events cannot store right now.")
                 await sleep_unless(self._stopping, pauses.next())
         self._problem = ""
 
-    def _failed(self, problem: str) -> None:
-        metrics.SWALLOWED_ERRORS.of("archive.away").inc()
-        if problem != self._problem:
-            log.warning("the archive waits", extra={"problem": problem})
+    def _report(self, problem: str) -> None:
+        """Note why nothing can be archived; the empty text: it can."""
+        if problem:
+            metrics.SWALLOWED_ERRORS.of("archive.away").inc()
+            if problem != self._problem:
+                log.warning("the archive waits", extra={"problem": problem})
         self._problem = problem
 
     def _spawn(self, work: Awaitable[None]) -> None:
@@ -356,18 +370,20 @@ def archive_consumer(settings: ArchiveSettings) -> ConsumerSpec:
     return ConsumerSpec(
         stream=AI_EVENTS.name,
         durable=DURABLE,
-        filter_subjects=ARCHIVED_SUBJECTS,
+        filter_subjects=(*MESSAGE_SUBJECTS, *RUN_SUBJECTS),
         ack_wait=timedelta(seconds=settings.ack_wait),
         max_deliver=_ATTEMPTS,
         # Room for several replicas, each with a batch being written and one being gathered.
         max_ack_pending=max(1000, 8 * settings.archive_batch),
         deliver="all",
-        description="Writes what is said into the archive.",
+        description="Writes what is said, and runs of pipelines, into the archive.",
     )
 
 
-def _read(delivery: Delivery) -> ChatMessage | None:
+def _read(delivery: Delivery) -> ChatMessage | PipelineRun | None:
     event = decode(DomainEvent, delivery.data, detect(delivery.data, header(delivery.headers, CONTENT_TYPE)))
+    if delivery.subject in RUN_SUBJECTS:
+        return archived_run(delivery.subject, event, stored_at=delivery.published_at)
     return archived_message(delivery.subject, event, position=delivery.stream_sequence, stored_at=delivery.published_at)
 
 
