@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from handler_base.messages import DomainEvent, encode
+from handler_base.messages.subjects import PIPELINE_STATUS
 from handler_base.testing.nats_server import NatsServer
 from handler_base.testing.service_process import ServiceProcess
 from handler_base.testing.waiting import wait_until
@@ -104,6 +106,34 @@ async def test_a_frozen_replica_repeats_nothing_when_it_wakes(
     await caller.ended(request_id)
     await wait_until(lambda: "another replica follows the run" in first.log, timeout=10)
     assert caller.said(request_id) == WHOLE
+
+
+async def test_an_end_whose_event_did_not_leave_is_told_by_the_next(
+    process: StartProcess, caller: PipelineCaller
+) -> None:
+    first = await process().start()
+    request_id = await caller.trigger("one", source_url="x")
+    told = await caller.until(request_id, "pending")
+    await first.kill()
+    # As a bridge does that is killed right after it: the last status is in the stream, and nothing else.
+    told.status, told.error, told.finished_at = "failed", "It broke.", "2030-01-02T03:04:05.000Z"
+    await caller.client.jetstream_publish(PIPELINE_STATUS.format(request_id=request_id), encode(told))
+    await process().start()
+
+    async def ends() -> list[DomainEvent]:
+        return [event for event in await caller.events() if event.name == "run_completed"]
+
+    await wait_until(ends, timeout=10)
+    (end,) = await ends()
+    assert (end.request_id, end.id) == (request_id, f"-/{request_id}/run_completed")
+    known = {name: end.data[name] for name in ("status", "error", "finished_at", "submitted_at", "run_id")}
+    assert known == {
+        "status": "failed",
+        "error": "It broke.",
+        "finished_at": told.finished_at,
+        "submitted_at": told.submitted_at,
+        "run_id": told.run_id,
+    }
 
 
 @pytest.mark.faults

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import msgpack
 import pytest
 
+from handler_base.config import ArchiveSettings
 from handler_base.handler import Service
 from handler_base.messages import Encoding, PipelineStatus, PipelineTrigger, decode, detect, encode
 from handler_base.messages.subjects import PIPELINE_TRIGGER
 from handler_base.nats_client import Msg
+from handler_base.sessions.archive import Archive, ArchiveWorker
 from handler_base.testing.waiting import wait_until
 from pipeline_bridge.testing import FakeArgo, FakeKubeflow, PipelineCaller
 
@@ -202,11 +206,49 @@ async def test_the_events_of_the_contract_are_told(bridge: PipelineCaller, argo:
     ]
     assert {event.request_id for event in events} == {request_id}
     assert events[4].data["uri"] == "s3://results/a/report.json"
-    assert events[5].data["status"] == "succeeded"
     final = (await bridge.history(request_id))[-1]
+    created = {
+        "run_id": name,
+        "pipeline": "one",
+        "engine": "argo",
+        "submitted_at": final.submitted_at,
+        "parameters": '{"source-url":"x","top-k":5,"deep":false}',
+    }
+    assert events[1].data == created
+    assert events[5].data == created | {"status": "succeeded", "error": "", "finished_at": final.finished_at}
     assert [(made.name, made.type, made.uri) for made in final.artifacts] == [
         ("embed/report", "metrics", "s3://results/a/report.json")
     ]
+
+
+async def test_the_archive_keeps_what_becomes_of_a_run(bridge: PipelineCaller, argo: FakeArgo, tmp_path: Path) -> None:
+    archive = Archive(f"sqlite:///{tmp_path}/archive.db")
+    worker = ArchiveWorker(bridge.client, archive, ArchiveSettings())
+    await worker.start()
+    try:
+        request_id = await bridge.trigger("one", source_url="x")
+        refused = await bridge.trigger("three")
+        (name,) = await submitted(argo)
+        argo.put(name, "Running", nodes={"n1": {"displayName": "embed", "type": "Pod", "phase": "Running"}})
+        await bridge.until(request_id, "running")
+        await bridge.cancel(request_id)
+        final = await bridge.until(request_id, "failed")
+        await bridge.until(refused, "error")
+
+        async def archived() -> bool:
+            return worker.healthy and [run.status for run in await archive.runs()] == ["failed"]
+
+        await wait_until(archived)
+        (run,) = await archive.runs()
+    finally:
+        await worker.stop(timedelta(seconds=1))
+        await archive.close()
+    assert (run.request_id, run.run_id, run.pipeline, run.engine) == (request_id, name, "one", "argo")
+    assert (run.error, run.parameters) == ("The run was cancelled.", {"source-url": "x", "top-k": 5, "deep": False})
+    assert run.submitted_at == datetime.fromisoformat(final.submitted_at)
+    assert run.finished_at == datetime.fromisoformat(final.finished_at)
+    assert run.started_at is not None
+    assert run.submitted_at <= run.started_at <= run.finished_at
 
 
 async def test_a_cancelled_run_is_stopped_and_fails(bridge: PipelineCaller, argo: FakeArgo) -> None:

@@ -95,7 +95,10 @@ class Follower:
             WrongSequenceError: Another replica took the run over.
         """
         await self._catch_up()
-        if not self.record.final:
+        if self.record.final:
+            # Told by a replica that may have died before the event left.
+            self._history.completed(self.record)
+        else:
             async with _beside(self._stop_when_asked()):
                 await self._go_on()
         if self.record.final:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+
 from handler_base.nats_client import EventLog
 from pipeline_bridge.engines import Produced, StepChange
 from pipeline_bridge.runs.record import RunRecord
@@ -35,8 +37,7 @@ class History:
 
     def created(self, record: RunRecord) -> None:
         """Tell that an engine took a run."""
-        engine = record.engine.value
-        self._record("run_created", record.request_id, pipeline=record.pipeline, engine=engine, run_id=record.run_id)
+        self._record("run_created", record.request_id, **_of_run(record))
 
     def steps(self, record: RunRecord, changes: Iterable[StepChange]) -> None:
         """Tell which steps began and ended."""
@@ -64,10 +65,21 @@ class History:
             self._record("artifact_produced", record.request_id, part, **data)
 
     def completed(self, record: RunRecord) -> None:
-        """Tell that a run ended."""
-        data = {"run_id": record.run_id, "pipeline": record.pipeline, "status": record.status}
-        self._record("run_completed", record.request_id, **data)
+        """Tell that a run ended: all of it once more, since the archive may rest on this event alone."""
+        data = {"status": record.status, "error": record.error, "finished_at": record.finished_at}
+        self._record("run_completed", record.request_id, **_of_run(record), **data)
 
     def _record(self, event: str, request_id: str, part: str = "", /, **data: str | bool) -> None:
         if self._events is not None:
             self._events.record(event, request_id=request_id, part=part, data={**data})
+
+
+def _of_run(record: RunRecord) -> dict[str, str]:
+    return {
+        "run_id": record.run_id,
+        "pipeline": record.pipeline,
+        "engine": record.engine.value,
+        "submitted_at": record.submitted_at,
+        # Data of events is flat.
+        "parameters": msgspec.json.encode(record.parameters).decode(),
+    }
