@@ -9,6 +9,7 @@ import pty
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from handler_base.messages import (
     detect,
     encode,
 )
+from handler_base.messages.domain import RunState
 from handler_base.messages.streams import AI_PIPELINE
 from handler_base.messages.subjects import (
     PIPELINE_CANCEL,
@@ -32,6 +34,7 @@ from handler_base.messages.subjects import (
     PIPELINE_TRIGGER,
 )
 from handler_base.nats_client import Msg, NatsConnection, ServiceResponder, StreamManager
+from handler_base.sessions.archive import Archive, PipelineRun
 from handler_base.testing.nats_server import NatsServer
 from handler_base.testing.waiting import wait_until
 
@@ -271,6 +274,9 @@ async def test_nobody_takes_the_trigger(fleet: Fleet, client: NatsConnection) ->
         ("runs", "--cancel"),
         ("runs", "r1", "--pipeline", "a"),
         ("runs", "--status", "done"),
+        ("runs", "r1", "--archived", "--follow"),
+        ("runs", "r1", "--archived", "--cancel"),
+        ("runs", "a b", "--archived"),
     ],
 )
 async def test_what_is_typed_wrong(fleet: Fleet, arguments: tuple[str, ...]) -> None:
@@ -311,6 +317,50 @@ async def test_the_history_of_a_run(fleet: Fleet, bridge: StartBridge) -> None:
     assert json.loads(followed.out.splitlines()[-1])["status"] == "succeeded"
     missing = await fleet("runs", "r5")
     assert (missing.code, missing.err) == (1, "fleet: There is no run of request r5.\n")
+
+
+async def test_archived_runs_are_listed_and_chosen(
+    offline: Fleet, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHIVE_URL", f"sqlite:///{folder}/archive.db")
+    away = await offline("runs", "--archived")
+    assert (away.code, "Check ARCHIVE_URL=" in away.err) == (1, True)
+    noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
+    archive = Archive(f"sqlite:///{folder}/archive.db")
+    await archive.open()
+    assert (await offline("runs", "--archived")).out == "No runs.\n"
+    for number, (pipeline, status) in enumerate(
+        [("document-ingestion", RunState.SUCCEEDED), ("rag-query", RunState.FAILED), ("rag-query", RunState.RUNNING)]
+    ):
+        run = PipelineRun(
+            request_id=f"r{number}",
+            status=status,
+            submitted_at=noon + timedelta(hours=number),
+            pipeline=pipeline,
+            parameters={"top-k": number},
+            finished_at=noon + timedelta(hours=number, seconds=90) if status.final else None,
+            error="The step embed failed." if status is RunState.FAILED else "",
+        )
+        await archive.store_run(run)
+    await archive.close()
+    shown = await offline("runs", "--archived")
+    assert shown.code == 0, shown.err
+    lines = [line for line in shown.out.splitlines() if "2026-01-02" in line]
+    assert ["r0" in lines[0], "r1" in lines[1], "r2" in lines[2]] == [True] * 3
+    assert all(part in lines[1] for part in ("rag-query", "failed", "13:00:00", "The step embed failed."))
+    for options, wanted in [
+        (("--pipeline", "rag-query"), ["r1", "r2"]),
+        (("--status", "failed"), ["r1"]),
+        (("-n", "2"), ["r1", "r2"]),
+        (("-n", "0"), ["r0", "r1", "r2"]),
+        (("r2",), ["r2"]),
+    ]:
+        rows = (await offline("runs", "--archived", "--json", *options)).out.splitlines()
+        assert [json.loads(row)["request_id"] for row in rows] == wanted
+    one = json.loads((await offline("runs", "r1", "--archived", "--json")).out)
+    assert (one["submitted_at"], one["parameters"]) == ("2026-01-02T13:00:00Z", {"top-k": 1})
+    missing = await offline("runs", "r5", "--archived")
+    assert (missing.code, missing.err) == (1, "fleet: There is no run of request r5 in the archive.\n")
 
 
 async def test_a_run_is_cancelled(fleet: Fleet, bridge: StartBridge) -> None:

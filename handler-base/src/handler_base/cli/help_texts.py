@@ -175,7 +175,8 @@ Preferences are kept in Valkey at REDIS_URL, until they are changed or the user 
 )
 
 FORGET: Final = _help(
-    """Remove all that is kept of a user: in the streams of NATS, in the archive, and in Valkey.
+    """Remove all that is kept of a user: in the streams of NATS, in the archive, and in Valkey. Archived runs of
+pipelines stay, without the user's id and the parameters.
 
 It asks first; where there is no terminal it wants --yes. What cannot be reached is told of and the rest is done;
 run it again for what is left. What lies in a stream's file is overwritten there, which takes some milliseconds a
@@ -254,11 +255,12 @@ the same --request-id.""",
 
 RUNS: Final = _help(
     """List the runs of the last 30 days, or print the history of one; with --follow to its end, with --cancel after
-stopping it.""",
+stopping it. With --archived, what the archive (ARCHIVE_URL) has of runs of any age.""",
     "fleet runs",
     "fleet runs --pipeline document-ingestion --status failed",
     "fleet runs 8f14e45f-ceea-467f-a8d3-4c4f1f2f5a3b --follow",
     "fleet runs nightly-7 --cancel",
+    "fleet runs --archived --pipeline model-evaluation -n 100",
     "fleet runs --json | jq -r .request_id",
 )
 

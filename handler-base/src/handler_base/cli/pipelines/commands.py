@@ -77,18 +77,23 @@ def runs(
     pipeline: Annotated[str, typer.Option(metavar="NAME", help="Only of this pipeline.")] = "",
     status: Annotated[RunStatus | None, typer.Option(help="Only those that stand there.", show_default=False)] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="Most runs, the newest; 0: all.")] = 20,
+    archive: Annotated[bool, typer.Option("--archived", help="Read the archive, which keeps runs for good.")] = False,
     as_json: JsonLines = False,
 ) -> None:
     """List the runs."""
     if (follow or cancel) and not request_id:
         raise typer.BadParameter("--follow and --cancel go with the id of a run.")
+    if archive and (follow or cancel):
+        raise typer.BadParameter("--follow and --cancel do not go with --archived.")
     if request_id and (pipeline or status is not None):
         raise typer.BadParameter("--pipeline and --status do not go with the id of a run.")
     from handler_base.cli.connecting import run_command  # noqa: PLC0415 - keeps --help fast
     from handler_base.cli.pipelines import runs as showing  # noqa: PLC0415
 
-    if request_id:
+    chosen = showing.Chosen(pipeline, status.value if status else "", limit)
+    if archive:
+        run_command(showing.archived(chosen, request_id, as_json=as_json))
+    elif request_id:
         run_command(showing.one(context.obj, request_id, follow=follow, cancel=cancel, as_json=as_json))
     else:
-        chosen = showing.Chosen(pipeline, status.value if status else "", limit)
         run_command(showing.listed(context.obj, chosen, as_json=as_json))

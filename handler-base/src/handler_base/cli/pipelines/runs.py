@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import typer
@@ -14,6 +15,7 @@ from handler_base.cli.exit_codes import ExitCode
 from handler_base.cli.pipelines.following import FINAL, Run, read_status
 from handler_base.cli.pipelines.showing import display, exit_code, line_of, moment, took
 from handler_base.cli.pipelines.triggering import to_the_end
+from handler_base.cli.stores import check_id, opened_archive
 from handler_base.cli.terminal import clean_line, fail, make_table, print_json_line, print_table, print_text, warn
 from handler_base.errors import InvalidRequestError, NotFoundError
 from handler_base.messages import CancelRequest, Encoding, PipelineStatus, encode
@@ -21,7 +23,13 @@ from handler_base.messages.streams import AI_PIPELINE
 from handler_base.messages.subjects import PIPELINE_CANCEL, PIPELINE_STATUS, check_token
 from handler_base.nats_client import NatsConnection, StreamReader, headers
 
-__all__ = ["Chosen", "listed", "one"]
+if TYPE_CHECKING:
+    from handler_base.sessions.archive import PipelineRun
+
+__all__ = ["Chosen", "archived", "listed", "one"]
+
+_MOST_ARCHIVED: Final = 10_000
+"""Runs that the archive gives at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,55 @@ async def listed(nats_url: str, chosen: Chosen, *, as_json: bool) -> None:
     if as_json:
         for status in found:
             print_json_line(msgspec.to_builtins(status))
-    elif found:
+    else:
+        _show(found)
+
+
+async def archived(chosen: Chosen, request_id: str, *, as_json: bool) -> None:
+    """Print what the archive has of runs, oldest first.
+
+    Args:
+        chosen: Which.
+        request_id: Only of this request; empty: of all.
+        as_json: Whether to print a JSON object a line.
+
+    Raises:
+        typer.Exit: The archive cannot be read, or has no such run.
+    """
+    if request_id:
+        check_id("ID", request_id)
+    async with opened_archive() as archive:
+        found = await archive.runs(
+            request_id=request_id,
+            pipeline=chosen.pipeline,
+            status=chosen.status,
+            limit=min(chosen.limit or _MOST_ARCHIVED, _MOST_ARCHIVED),
+        )
+    if request_id and not found:
+        fail(f"There is no run of request {request_id} in the archive.", ExitCode.FLEET_ERROR)
+    found.reverse()
+    if as_json:
+        for run in found:
+            print_json_line(msgspec.to_builtins(run))
+    else:
+        _show([_as_status(run) for run in found])
+
+
+def _as_status(run: PipelineRun) -> PipelineStatus:
+    return PipelineStatus(
+        request_id=run.request_id,
+        status=run.status.value,
+        run_id=run.run_id,
+        engine=run.engine,
+        pipeline=run.pipeline,
+        submitted_at=run.submitted_at.isoformat(),
+        error=run.error,
+        finished_at=run.finished_at.isoformat() if run.finished_at else "",
+    )
+
+
+def _show(found: Sequence[PipelineStatus]) -> None:
+    if found:
         table = make_table("", "request", "pipeline", "engine", "status", "submitted", "took#", "told")
         for status in found:
             begun = moment(status.submitted_at)
