@@ -181,7 +181,8 @@ async def test_a_reply_may_come_over_the_next_link(connect: Connect, own_server:
     question = await asyncio.wait_for(asked.get(), 2)
     own_server.kill()
     await own_server.start_async()
-    await wait_until(lambda: connection.is_connected and other.is_connected)
+    await wait_until(lambda: connection.reconnects == other.reconnects == 1)
+    await connection.flush()  # the server knows again who waits for the reply
     await other.publish(question.reply, b"!")
     assert (await asking).data == b"!"
 
