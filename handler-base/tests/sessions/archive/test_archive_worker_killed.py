@@ -37,9 +37,6 @@ from handler_base.testing.nats_server import NatsServer
 from handler_base.testing.waiting import wait_until
 
 CONVERSATIONS: Final = 250
-MESSAGES: Final = 20
-ALL: Final = CONVERSATIONS * MESSAGES
-KILLS: Final = 20
 COPIED: Final = 0.05
 AHEAD: Final = 500
 """Events that are published ahead of those that are archived: the flow goes on while the archive is killed."""
@@ -113,11 +110,16 @@ class Child:
 
 
 class Flow:
-    """Publishes the events of many conversations at once, and watches how far they are archived."""
+    """Publishes the events of many conversations at once, and watches how far they are archived.
 
-    def __init__(self, connection: NatsConnection) -> None:
+    Args:
+        connection: Where to.
+        messages: In each conversation.
+    """
+
+    def __init__(self, connection: NatsConnection, messages: int) -> None:
         self._connection = connection
-        self.events = [_event(turn, number) for turn in range(MESSAGES) for number in range(CONVERSATIONS)]
+        self.events = [_event(turn, number) for turn in range(messages) for number in range(CONVERSATIONS)]
         self.told: set[str] = set()
 
     async def watch(self) -> None:
@@ -179,12 +181,12 @@ class Killer:
         self._child = child
         self.kills = 0
 
-    async def run(self) -> None:
+    async def run(self, kills: int) -> None:
         """Return with one that lives on."""
         moments = (self._telling, self._committed, self._delivered)
-        for number in range(1, KILLS + 1):
+        for number in range(1, kills + 1):
             await self._child.begin()
-            await moments[number % 3](number * ALL // (KILLS + 1))
+            await moments[number % 3](number * len(self._flow.events) // (kills + 1))
             assert await self._child.end(signal.SIGKILL) == -signal.SIGKILL
             self.kills += 1
         await self._child.begin()
@@ -221,23 +223,25 @@ async def connection(nats: NatsServer) -> AsyncIterator[NatsConnection]:
     await opened.close()
 
 
-async def test_killed_twenty_times_it_stores_each_message_once(
-    nats: NatsServer, connection: NatsConnection, archive: Archive, archive_url: str
+@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.faults)])
+async def test_killed_again_and_again_it_stores_each_message_once(
+    nats: NatsServer, connection: NatsConnection, archive: Archive, archive_url: str, kills: int
 ) -> None:
     assert await StreamManager(connection).ensure((AI_EVENTS, AI_DEAD_LETTER)) == ()
-    flow = Flow(connection)
+    flow = Flow(connection, messages=kills)  # so that as much flows before each of them
+    everything = len(flow.events)
     await flow.watch()
     async with row_counter(archive_url) as rows, Child.ready(nats.url, archive_url) as child:
         killer = Killer(connection, rows, flow, child)
-        await asyncio.gather(killer.run(), flow.publish())
-        await wait_until(lambda: len(flow.told) == ALL, timeout=20)
+        await asyncio.gather(killer.run(kills), flow.publish())
+        await wait_until(lambda: len(flow.told) == everything, timeout=20)
         await wait_until(partial(_finished, connection), timeout=20, every=0.02)
         assert await child.end(signal.SIGTERM) == 0
-        assert killer.kills == KILLS
-        assert await rows() == ALL
+        assert killer.kills == kills
+        assert await rows() == everything
     await _each_is_there_once_and_in_order(archive, flow)
     told = Counter([message_id async for message_id in _told_of(connection)])
-    assert (len(told), set(told.values())) == (ALL, {1})
+    assert (len(told), set(told.values())) == (everything, {1})
     assert set(told) == {event.id for _, event in flow.events}
     assert [letter async for letter in DeadLetters(connection).records()] == []
 
