@@ -1,4 +1,4 @@
-"""The whole local stack as a user runs it: it comes up, answers from the documents, and goes without a trace."""
+"""The whole local stack as a user runs it: it comes up, says what is wrong, and goes without a trace."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import psutil
 import pytest
 from dotenv import dotenv_values
 
+from deploy.local.environment import read_settings
+from deploy.local.ingest import fingerprint
 from deploy.local.parts import SERVICES
-from deploy.tests.stack.conftest import StackRunner, health_ports
-from handler_base.messages import ChatRequest
-from handler_base.testing.chat_caller import chat_caller
+from deploy.tests.stack.conftest import ROOT, StackRunner, health_ports
 from handler_base.testing.nats_server import free_port
 
 UP = "Ctrl-C stops everything."
@@ -51,26 +51,22 @@ async def said(process: asyncio.subprocess.Process) -> tuple[int | None, list[st
     return process.returncode, output.decode().splitlines(), errors.decode().splitlines()
 
 
-async def test_the_stack_comes_up_answers_and_goes(
+async def test_the_stack_comes_up_and_goes(
     run_stack: StackRunner, environment: dict[str, str], running: Callable[[int], bool]
 ) -> None:
+    # Its documents are there from the last time; the voice's tests have a stack that begins with none, and answers.
+    ingested = Path(environment["LOCAL_DIR"]) / "milvus" / "ingested"
+    ingested.parent.mkdir(parents=True)
+    ingested.write_text(fingerprint(read_settings(ROOT, environment)), "utf-8")
     process = await run_stack(environment)
     lines = await until_up(process)
     children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
     told = dotenv_values(Path(environment["LOCAL_DIR"]) / "env")
 
-    async with chat_caller(told["NATS_URL"] or "") as caller:
-        request = ChatRequest(user_id="ann", message="When was the boathouse painted green?", enable_streaming=True)
-        heard = await caller.put(request)
-
     process.send_signal(signal.SIGTERM)
     code, rest, errors = await said(process)
-    assert "1987" in heard.answer.response
-    assert heard.answer.used_rag
-    assert heard.answer.sources[0].source_url.endswith("boathouse.md")
-    assert heard.streamed == heard.answer.response
     assert told["MILVUS_API"] == "grpc"
-    assert any("2 added" in line for line in lines)
+    assert "the sample documents are ingested already" in lines
     assert (code, errors) == (0, [])
     order = [line.split()[0] for line in rest if "is stopped" in line]
     services = [name.replace("_", "-") for name in reversed([*SERVICES]) if find_spec(f"{name}.__main__") is not None]

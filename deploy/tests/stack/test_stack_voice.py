@@ -27,6 +27,8 @@ from deploy.tests.stack.conftest import ROOT, health_ports
 from handler_base.clients import HttpPool, stt_client
 from handler_base.config import InferenceSettings
 from handler_base.deadline import Deadline
+from handler_base.messages import ChatRequest
+from handler_base.testing.chat_caller import chat_caller
 from handler_base.testing.nats_server import free_port
 
 UP = "Ctrl-C stops everything."
@@ -123,6 +125,15 @@ def wrong(said: list[str], heard: list[str]) -> int:
         for index, other in enumerate(heard, 1):
             before, row[index] = row[index], min(row[index] + 1, row[index - 1] + 1, before + (word != other))
     return row[-1]
+
+
+async def test_a_written_question_is_answered_from_the_right_document(stack: dict[str, str]) -> None:
+    async with chat_caller(stack["NATS_URL"]) as caller:
+        heard = await caller.put(ChatRequest(user_id="ann", message=QUESTION, enable_streaming=True))
+    assert "Saturdays" in heard.answer.response
+    assert heard.answer.used_rag
+    assert heard.answer.sources[0].source_url.endswith("observatory.html")
+    assert heard.streamed == heard.answer.response
 
 
 @pytest.mark.parametrize("audio_format", ["wav", "webm", "mp3"])
