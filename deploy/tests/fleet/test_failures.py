@@ -112,11 +112,12 @@ async def test_a_frozen_handler_loses_its_work_to_another_and_does_not_answer_tw
     start_replica: StartReplica, ledger: Ledger, llm: FakeLLM
 ) -> None:
     llm.script.delay = 0.5
-    frozen = await start_replica()
+    # The one that is frozen still has attempts coming, once a second here: enough are left when the other is there.
+    frozen = await start_replica(MAX_DELIVER="50")
     await ledger.put("r1")
     await wait_until(lambda: llm.open_streams == 1)
     frozen.send(signal.SIGSTOP)
-    await start_replica()
+    await start_replica(MAX_DELIVER="50")
     await all_answered(ledger)
     frozen.send(signal.SIGCONT)
     await wait_until(frozen.is_ready, timeout=10)
