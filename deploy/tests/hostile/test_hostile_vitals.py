@@ -56,13 +56,13 @@ async def test_small_bodies_take_next_to_nothing(vitals: Vitals, caller: ChatCal
 
 async def test_bodies_do_not_pile_up(vitals: Vitals, caller: ChatCaller) -> None:
     after = []
-    for _ in range(8):
+    for _ in range(14):
         for body in huge():
             await throw(caller, body)
         after.append(vitals.resident)
-    # The allocator keeps room for a body or two, from the first rounds on; what piles up grows with every round: one
-    # of the six bodies of 8 MB a round would be 24 MB from the third to the sixth.
-    assert min(after[5:]) - max(after[:3]) < 16 * MIB
+    # The allocator keeps room for a few bodies, and takes it at any time; what piles up grows with every round: one of
+    # the six bodies of 8 MB a round would be 72 MB from the third to the twelfth.
+    assert min(after[11:]) - max(after[:3]) < 32 * MIB
 
 
 async def test_durable_bodies_do_not_pile_up(vitals: Vitals, caller: ChatCaller) -> None:
