@@ -78,8 +78,8 @@ async def test_durable_bodies_do_not_pile_up(vitals: Vitals, caller: ChatCaller)
         await wait_until(all_taken, timeout=10, every=0.05)
         return vitals.resident
 
-    # Several are held at the same time, and the allocator keeps their room: what counts is that it stays at that. One of
-    # the six bodies of 8 MB a round would be 72 MB from the third to the twelfth.
+    # Several are held at the same time, and the allocator keeps their room: what counts is that it stays at that. One
+    # of the six bodies of 8 MB a round would be 72 MB from the third to the twelfth.
     first = [await round_of_bodies() for _ in range(3)]
     later = [await round_of_bodies() for _ in range(11)]
     assert min(later[8:]) - max(first) < 32 * MIB
