@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from handler_base.errors import FleetError, to_fleet_error
+from handler_base.errors import DeadlineExceededError, FleetError, UpstreamUnavailableError, to_fleet_error
 from handler_base.live import LiveSession, OwnershipLostError
 from handler_base.messages import STTTranscription
 from handler_base.messages.subjects import STT_STREAM
@@ -241,8 +241,8 @@ class Transcripts:
             self._saying = asyncio.get_running_loop().create_task(commit)
             try:
                 await asyncio.shield(self._saying)
-            except FleetError:
-                # JetStream is away for longer than it takes to choose a leader.
+            except (DeadlineExceededError, UpstreamUnavailableError):
+                # JetStream is away for longer than it takes to choose a leader. Other errors would come again.
                 metrics.SWALLOWED_ERRORS.of("transcripts.commit").inc()
                 self._memory.number, self.until, self._saying = number, until, None
                 await asyncio.sleep(_TRY_AGAIN)
