@@ -135,6 +135,7 @@ class HttpEndpoints:
                         if not error.elsewhere:
                             break
                     except BaseException:
+                        # Whatever it was, a cancelled question too: a trial that ended so says nothing of the server.
                         breaker.release()
                         raise
                     else:
